@@ -1,0 +1,37 @@
+# How every target of Hive is built: the warnings, the sanitizers, and one include root for each
+# layer, so that a file names the layer it looks into: "machine/layout.h".
+
+add_library(hive_flags INTERFACE)
+target_compile_options(hive_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+  -Wno-unknown-warning-option)
+if(HIVE_WERROR)
+  target_compile_options(hive_flags INTERFACE -Werror)
+endif()
+if(HIVE_SANITIZE)
+  target_compile_options(hive_flags INTERFACE -fsanitize=${HIVE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(hive_flags INTERFACE -fsanitize=${HIVE_SANITIZE})
+endif()
+if(HIVE_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC warns that ThreadSanitizer does not see fences; those that we have are about memory of
+  # another process, which it does not see either.
+  target_compile_options(hive_flags INTERFACE -Wno-tsan)
+endif()
+
+# hive_layer(NAME FILES...): a static library of one layer.
+function(hive_layer name)
+  add_library(${name} STATIC ${ARGN})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(${name} PRIVATE hive_flags)
+endfunction()
+
+# hive_test(NAME LIBRARIES... FILES...): a GoogleTest program; files end in .cpp.
+function(hive_test name)
+  set(files ${ARGN})
+  list(FILTER files INCLUDE REGEX "\\.cpp$")
+  set(libraries ${ARGN})
+  list(FILTER libraries EXCLUDE REGEX "\\.cpp$")
+  add_executable(${name} ${files})
+  target_link_libraries(${name} PRIVATE hive_flags ${libraries} GTest::gtest_main)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
+endfunction()

@@ -1,0 +1,8 @@
+// Everything a program needs to share memory across cells. See docs/architecture.md.
+#pragma once
+
+#include <hive/error.h>
+#include <hive/segment.h>
+#include <hive/session.h>
+#include <hive/sync.h>
+#include <hive/window.h>

@@ -1,0 +1,81 @@
+// Where the memory of the nodes lies. Every process that maps a node's memory maps it at the same
+// machine-wide address, so that a pointer read from a remote structure is usable as it is.
+//
+//   base                      base + stride             base + 2 * stride
+//   | kernel 0 |  user 0  |gap| kernel 1 |  user 1  |gap| ...
+#pragma once
+
+#include <cstdint>
+
+#include "base/ids.h"
+
+namespace hive::machine {
+
+inline constexpr std::uint64_t page_bytes = 4096;
+// The range in which plain, ASan and TSan builds of GCC and clang all leave room: above the shadow
+// of the sanitizers, below the lowest address of a position-independent executable.
+inline constexpr std::uint64_t machine_base = 0x550000000000;
+inline constexpr std::uint64_t machine_span_max = std::uint64_t{341} << 30;
+
+// Whole pages of a node's user memory, counted from its beginning.
+struct PageRange {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  constexpr std::uint32_t end() const { return first + count; }
+  constexpr bool overlaps(const PageRange& other) const {
+    return first < other.end() && other.first < end();
+  }
+  constexpr bool contains(std::uint32_t page) const { return page >= first && page < end(); }
+  constexpr bool operator==(const PageRange&) const = default;
+};
+
+struct Layout {
+  std::uint64_t base = machine_base;
+  std::uint64_t stride = 0;
+  std::uint64_t kernel_bytes = 0;
+  std::uint64_t user_bytes = 0;
+  std::uint32_t cells = 0;
+  std::uint32_t reserved = 0;
+
+  constexpr std::uint64_t kernel_begin(CellId n) const {
+    return base + static_cast<std::uint64_t>(n) * stride;
+  }
+  constexpr std::uint64_t kernel_end(CellId n) const { return kernel_begin(n) + kernel_bytes; }
+  constexpr std::uint64_t user_begin(CellId n) const { return kernel_end(n); }
+  constexpr std::uint64_t user_end(CellId n) const { return user_begin(n) + user_bytes; }
+  constexpr std::uint64_t end() const { return base + stride * cells; }
+  constexpr std::uint32_t user_pages() const {
+    return static_cast<std::uint32_t>(user_bytes / page_bytes);
+  }
+  // The node whose range holds the address, or -1.
+  constexpr CellId node_of(std::uint64_t address) const {
+    return address < base || address >= end() ? -1 : static_cast<CellId>((address - base) / stride);
+  }
+  constexpr bool in_kernel(CellId n, std::uint64_t address) const {
+    return address >= kernel_begin(n) && address < kernel_end(n);
+  }
+  constexpr bool in_user(CellId n, std::uint64_t address) const {
+    return address >= user_begin(n) && address < user_end(n);
+  }
+  constexpr bool has_pages(PageRange range) const {
+    return std::uint64_t{range.first} + range.count <= user_pages();
+  }
+  constexpr bool operator==(const Layout&) const = default;
+};
+
+// The layout of a machine; user_bytes is rounded up to pages. A stride of zero means that it does
+// not fit into machine_span_max.
+constexpr Layout make_layout(int cells, std::uint64_t user_bytes) {
+  constexpr std::uint64_t mib = std::uint64_t{1} << 20;
+  Layout layout;
+  layout.cells = static_cast<std::uint32_t>(cells);
+  layout.user_bytes = (user_bytes + page_bytes - 1) / page_bytes * page_bytes;
+  // Rings for every ordered pair, a heap, and a share that grows with the frames to describe.
+  layout.kernel_bytes = (8 * mib + layout.user_bytes / 32 + 2 * mib - 1) / (2 * mib) * (2 * mib);
+  const std::uint64_t need = layout.kernel_bytes + layout.user_bytes;
+  const std::uint64_t stride = (need + 2 * mib + 2 * mib - 1) / (2 * mib) * (2 * mib);
+  if (cells > 0 && stride <= machine_span_max / static_cast<std::uint64_t>(cells)) layout.stride = stride;
+  return layout;
+}
+
+}  // namespace hive::machine

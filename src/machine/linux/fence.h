@@ -1,0 +1,84 @@
+// The fenced side of the firewall: how a process (a kernel or a task) maps a node's memory so that
+// the node's home, and nobody else, decides which of its pages are there and which take stores.
+//
+// Order of things, of which no step may be left out or swapped:
+//   1. reserve()      the whole machine range is taken with PROT_NONE, once for each process
+//   2. Fence::map()   kernel memory read-only, user memory PROT_READ, DONTFORK and DONTDUMP set,
+//                     registered with a userfaultfd; both memfds closed
+//   3. copy_for_home() goes to the home over a channel, and the home acknowledges
+//   4. arm()          user memory becomes PROT_READ|PROT_WRITE (mode `mmu` only)
+// The fence keeps a descriptor of its own that it never uses: when the last descriptor of a
+// userfaultfd closes, all its protection falls away, and the fence must outlive the home.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <hive/error.h>
+#include "base/fd.h"
+#include "machine/layout.h"
+
+namespace hive::machine {
+
+enum class FirewallMode : std::uint32_t {
+  mmu = 1,           // UFFDIO_CONTINUE with MODE_WP: the mapping is writable, pages are closed one by one
+  mmu_windowed = 2,  // kernels before it (6.1): the mapping is PROT_READ outside windows
+  cooperative = 3,   // no userfaultfd: each process protects itself; only when told to
+};
+const char* firewall_mode_name(FirewallMode mode) noexcept;  // "mmu", "mmu-windowed", "cooperative"
+
+// What this host allows, tried out on a scratch mapping. `cooperative` when userfaultfd is refused.
+FirewallMode probe_firewall_mode();
+
+// A new userfaultfd with the features that the firewall needs: by the system call, else by
+// /dev/userfaultfd. Errors: exhausted (descriptors), host (refused, or a feature is lacking).
+Result<UniqueFd> make_userfaultfd();
+
+// Takes the address range of the machine, so that nothing else in this process lands there. Doing it
+// twice for the same layout is fine. Errors: exhausted (something is there already).
+Result<void> reserve_machine_range(const Layout& layout);
+// Gives it back; every fence must be gone.
+void release_machine_range(const Layout& layout);
+
+class Fence {
+ public:
+  static Result<Fence> map(const Layout& layout, CellId node, UniqueFd kernel_memory,
+                           UniqueFd user_memory, FirewallMode mode);
+  // For the node's own kernel, whose kernel memory is mapped writable already (node_memory.h).
+  static Result<Fence> map_user_only(const Layout& layout, CellId node, UniqueFd user_memory,
+                                     FirewallMode mode);
+  Fence(Fence&& other) noexcept;
+  Fence& operator=(Fence&& other) noexcept;
+  Fence(const Fence&) = delete;
+  Fence& operator=(const Fence&) = delete;
+  ~Fence();  // puts PROT_NONE back over the node's range
+
+  // Invalid in cooperative mode.
+  Result<UniqueFd> copy_for_home() const;
+  Result<void> arm();
+
+  // Around a window, in the modes where the mapping is not writable otherwise; nothing in mode mmu.
+  // Async-signal-safe.
+  Result<void> begin_stores(PageRange range) const;
+  Result<void> end_stores(PageRange range) const;
+
+  CellId node() const { return node_; }
+
+ private:
+  Fence() = default;
+  Result<void> set_protection(PageRange range, int protection) const;
+
+  Layout layout_{};
+  CellId node_ = -1;
+  FirewallMode mode_ = FirewallMode::cooperative;
+  bool owns_kernel_mapping_ = false;
+  UniqueFd userfault_;
+};
+
+// After this, memory system calls (mmap, munmap, mprotect, mremap, madvise, ...) aimed at the
+// machine's range, and ioctls on userfaultfds, fail with EPERM in every thread of this process and
+// its children, unless they come from Hive's own call gate. Sets no_new_privs. Costs about 30 ns a
+// system call. Errors: host.
+Result<void> install_memory_call_filter(const Layout& layout);
+
+}  // namespace hive::machine

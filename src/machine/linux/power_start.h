@@ -1,0 +1,23 @@
+// What start_node() and hive-node agree upon: the descriptors that the power process finds open, and
+// how it reports that something could not be started.
+//
+//   hive-node NODE NAMESPACES KERNEL [ARGUMENT...]
+#pragma once
+
+#include <cstdint>
+
+namespace hive::machine {
+
+// Beside kernel_fd_monitor and kernel_fd_lock, which have the numbers that the kernel sees.
+inline constexpr int power_fd_report = 9;
+
+enum class StartStage : std::uint32_t { power = 1, starter = 2, kernel = 3 };
+
+// Written whole, at most once. The pipe ends without one when everything runs.
+struct StartReport {
+  StartStage stage;
+  std::int32_t sys_errno;
+};
+static_assert(sizeof(StartReport) == 8);
+
+}  // namespace hive::machine

@@ -1,0 +1,34 @@
+// Control requests: one JSON object for each message on a SOCK_SEQPACKET socket, answered by one
+// object. {"op": NAME, ...} -> {"ok": true, ...} or {"ok": false, "code": CODE, "error": WORDS}.
+// An answer that is longer than control_inline_max comes in a memfd: {"in": "memfd"} + descriptor.
+//
+// On the socket of a cell (cell<N>.sock), which also takes attaching processes (attach.h):
+//   status                    the whole machine as this cell sees it
+//   ps                        the tasks of the whole machine
+//   run      {program, arguments, environment, span_index, span_count, span_id}
+//            + [cwd, stdin, stdout, stderr]     -> {task, pid}; then on the same connection
+//            {"event": "ended", "status": WAIT STATUS, "cause": WORDS}; while it runs the client
+//            may send {"op": "signal", "signal": N}; its closing the connection sends SIGHUP
+//   kill     {task, signal}   any task of the machine
+//   fault    {kind: kill-cell | hang-cell | fail-memory | wild-store, cell, how, address}
+//   shutdown {}               this cell ends its tasks and itself
+//   bench    {name, ...}      measurements that only a kernel can take (see cell/diagnostics)
+// On the socket of the monitor (monitor.sock):
+//   shutdown {}               orderly, the whole machine; answered when everything is gone
+//   ping     {}
+#pragma once
+
+#include <cstddef>
+
+namespace hive::proto {
+
+inline constexpr std::size_t control_inline_max = 32 * 1024;
+
+// Environment that the kernel of a cell gives to the tasks it starts.
+inline constexpr const char* env_machine = "HIVE_MACHINE";
+inline constexpr const char* env_cell = "HIVE_CELL";
+inline constexpr const char* env_cookie = "HIVE_TASK_COOKIE";
+// Where runtime directories of machines live, for whoever does not want the default.
+inline constexpr const char* env_runtime_dir = "HIVE_RUNTIME_DIR";
+
+}  // namespace hive::proto

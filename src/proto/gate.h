@@ -1,0 +1,95 @@
+// A gate: how a task calls a cell. Each task has one with each cell whose memory it uses; its own
+// cell is not in the path to another. Like SIPS, it needs no remote store:
+//
+//   GateRequests  in memory of the task   written by the task, read (copied, then checked) by the cell
+//   GateReplies   in the cell's kernel memory, tagged   written by the cell, read by the task
+//
+// A call: take a free slot i; fill requests.slots[i]; store n+1 to requests.posted[i] (release);
+// full fence; if the cell's header says gate_asleep, write its doorbell. Then wait until
+// replies.slots[i].sequence == n+1. To sleep: set slots[i].sleeping, full fence, look again, then
+// futex-wait on that sequence *and* on the epoch word of the task's own cell, so that the death of
+// the serving cell ends the wait. The cell wakes after a reply only if slots[i].sleeping.
+// A waiting call carries its deadline and is answered timed_out by the cell; the task itself waits
+// a grace longer and then takes the cell for hung.
+//
+// Pages in requests and replies count from the beginning of the home's user memory
+// (machine::PageRange), also where a segment is named beside them. Slot i is used by one call at a
+// time: its next sequence number is one more than the last one, and is posted after the reply to
+// the last one has been seen.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace hive::proto {
+
+inline constexpr std::uint32_t gate_slots = 32;
+inline constexpr std::uint32_t gate_magic = 0x47565648;
+inline constexpr std::uint64_t gate_reply_grace_ns = 2'000'000'000;
+
+enum class GateOp : std::uint16_t {
+  none = 0,
+  null,             // answers at once; values[0] = args[0]
+  fault,            // args: address, is_store, instruction. Gives 64 KiB around, or says why not
+  window_open,      // args: segment, first page, pages, mode (0 exclusive, 1 shared) -> window id
+  window_commit,    // args: window
+  window_abort,     // args: window: tears its range
+  segment_create,   // args: bytes, flags (1 keep); name -> segment, first page, pages
+  segment_open,     // name -> segment, first page, pages; not_found also when the home is another cell
+  segment_find,     // (own cell) name -> home cell; looks at every live cell
+  segment_close,    // args: segment
+  segment_destroy,  // args: segment
+  segment_reset,    // args: segment, first page, pages
+  segment_give,     // args: segment, first page, pages: makes them present
+  sync_open,        // args: segment, kind (SyncKind), parameter; name -> object
+  counter_add,      // args: object, delta -> before
+  barrier_arrive,   // args: object; waits
+  barrier_reset,    // args: object, parties
+  queue_take,       // args: object; waits -> item (all ones: every item is done)
+  queue_done,       // args: object, item
+  queue_progress,   // args: object -> done, leased, handed out again
+  count_            // number of operations
+};
+
+enum class SyncKind : std::uint64_t { counter = 1, barrier = 2, queue = 3 };
+
+inline constexpr std::uint64_t segment_flag_keep = 1;
+
+struct alignas(64) GateRequest {
+  GateOp op = GateOp::none;
+  std::uint16_t reserved = 0;
+  std::atomic<std::uint32_t> sleeping{0};
+  std::uint64_t deadline_ns = 0;  // CLOCK_MONOTONIC, for calls that may wait
+  std::array<std::uint64_t, 6> args{};
+  std::array<char, 64> name{};    // ends with a zero byte
+};
+static_assert(sizeof(GateRequest) == 128);
+
+struct GateRequests {
+  alignas(64) std::uint32_t magic = gate_magic;
+  std::atomic<std::uint32_t> slots_used{0};  // one more than the highest slot ever used
+  std::array<std::atomic<std::uint32_t>, gate_slots> posted{};
+  std::array<GateRequest, gate_slots> slots{};
+};
+
+struct alignas(64) GateReply {
+  std::atomic<std::uint32_t> sequence{0};  // of the request that is answered; a futex
+  std::uint16_t failed = 0;                // 0: values; 1: code, cell, cause, lost range
+  std::uint16_t cause = 0;                 // index into causes.h
+  std::uint8_t code = 0;                   // hive::Code
+  std::uint8_t reserved = 0;
+  std::int16_t cell = -1;
+  std::int32_t sys_errno = 0;
+  std::array<std::uint64_t, 4> values{};   // failed with `lost`: offset and length in the segment
+};
+static_assert(sizeof(GateReply) == 64);
+
+struct GateReplies {
+  std::array<GateReply, gate_slots> slots{};
+};
+
+inline constexpr std::uint64_t gate_request_bytes = 8192;  // of the memfd, sealed against shrinking
+static_assert(sizeof(GateRequests) <= gate_request_bytes);
+
+}  // namespace hive::proto
