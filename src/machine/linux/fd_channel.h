@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <hive/error.h>
@@ -43,7 +44,9 @@ struct PeerCredentials {
 };
 Result<PeerCredentials> channel_peer(int socket);
 
+// The bytes of a plain structure, or the characters of a text.
 template <class T>
+  requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::string_view>)
 std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span(&value, 1));
 }

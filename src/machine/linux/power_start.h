@@ -11,9 +11,9 @@ namespace hive::machine {
 // Beside kernel_fd_monitor and kernel_fd_lock, which have the numbers that the kernel sees.
 inline constexpr int power_fd_report = 9;
 
-enum class StartStage : std::uint32_t { power = 1, starter = 2, kernel = 3 };
+enum class StartStage : std::uint32_t { running = 0, power = 1, starter = 2, kernel = 3 };
 
-// Written whole, at most once. The pipe ends without one when everything runs.
+// Written whole and once: what could not be started and why, or that everything runs.
 struct StartReport {
   StartStage stage;
   std::int32_t sys_errno;

@@ -1,0 +1,164 @@
+#include "machine/linux/firewall.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include <sched.h>
+
+#include "machine/linux/userfault.h"
+
+namespace hive::machine {
+namespace {
+
+// Linux asks to try again while the fenced process changes its mappings.
+constexpr int retries_max = 10000;
+
+// The bits of `range` that lie in the word with this number.
+std::uint64_t mask_in_word(PageRange range, std::uint32_t word) {
+  const std::uint32_t begin = std::max(range.first, word * 64);
+  const std::uint32_t end = std::min(range.end(), word * 64 + 64);
+  if (begin >= end) return 0;
+  const std::uint32_t bits = end - begin;
+  const std::uint64_t ones = bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+  return ones << (begin % 64);
+}
+
+}  // namespace
+
+bool FencedSpace::Bits::has(std::uint32_t page) const {
+  return words_[page / 64].load(std::memory_order_relaxed) >> (page % 64) & 1;
+}
+
+std::uint32_t FencedSpace::Bits::count(PageRange range) const {
+  int count = 0;
+  for (std::uint32_t word = range.first / 64; word * 64 < range.end(); ++word) {
+    const std::uint64_t bits = words_[word].load(std::memory_order_relaxed);
+    count += std::popcount(bits & mask_in_word(range, word));
+  }
+  return static_cast<std::uint32_t>(count);
+}
+
+void FencedSpace::Bits::set(PageRange range, bool value) {
+  for (std::uint32_t word = range.first / 64; word * 64 < range.end(); ++word) {
+    const std::uint64_t mask = mask_in_word(range, word);
+    if (value) {
+      words_[word].fetch_or(mask, std::memory_order_relaxed);
+    } else {
+      words_[word].fetch_and(~mask, std::memory_order_relaxed);
+    }
+  }
+}
+
+FencedSpace::FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode)
+    : userfault_(std::move(userfault)),
+      layout_(layout),
+      node_(node),
+      mode_(mode),
+      given_(layout.user_pages()),
+      open_(layout.user_pages()) {}
+
+std::uint64_t FencedSpace::address(std::uint32_t page) const {
+  return layout_.user_begin(node_) + page * page_bytes;
+}
+
+Failure FencedSpace::failure_of(int refused) const {
+  if (refused == ESRCH || refused == ENOENT) {
+    return fail(Code::not_found, "the process is gone, or has unmapped the node", node_, refused);
+  }
+  return fail(Code::host, "userfaultfd refused to change a page", node_, refused);
+}
+
+// Maps the pages of the run that are not there; those without memory stay away.
+Result<void> FencedSpace::install(PageRange run, bool closed) {
+  std::uint32_t page = run.first;
+  for (int retries = 0; page < run.end();) {
+    std::uint64_t done = 0;
+    const int refused =
+        userfault_continue(userfault_.get(), address(page), (run.end() - page) * page_bytes,
+                           closed && mode_ == FirewallMode::mmu, done);
+    const auto mapped = static_cast<std::uint32_t>(done / page_bytes);
+    given_.set({page, mapped}, true);
+    page += mapped;
+    if (refused == 0 || mapped > 0) continue;
+    if (refused == EAGAIN && ++retries < retries_max) {
+      ::sched_yield();
+      continue;
+    }
+    // EFAULT: a hole in the memory. EINVAL: it has been truncated.
+    const bool hole = refused == EFAULT || refused == EINVAL;
+    if (!hole && refused != EEXIST) return failure_of(refused);
+    given_.set({page, 1}, !hole);
+    ++page;
+  }
+  // Kernels that cannot install a page closed: nobody has begun to store there, and nobody can
+  // from here on.
+  if (closed && mode_ == FirewallMode::mmu_windowed) return protect_pages(run, true);
+  return {};
+}
+
+// Installs what is missing as far as we know, or everything, in runs of the same kind.
+Result<void> FencedSpace::install_missing(PageRange range, bool all) {
+  const auto wanted = [&](std::uint32_t page) { return all || !given_.has(page); };
+  for (std::uint32_t page = range.first; page < range.end();) {
+    if (!wanted(page)) {
+      ++page;
+      continue;
+    }
+    const bool is_open = open_.has(page);
+    std::uint32_t end = page + 1;
+    while (end < range.end() && wanted(end) && open_.has(end) == is_open) ++end;
+    if (auto done = install({page, end - page}, !is_open); !done) return done;
+    page = end;
+  }
+  return {};
+}
+
+Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
+  if (range.count == 0) return {};
+  for (int retries = 0; retries < retries_max; ++retries) {
+    const int refused = userfault_protect(userfault_.get(), address(range.first),
+                                          range.count * page_bytes, on);
+    if (refused == 0) return {};
+    if (refused != EAGAIN) return failure_of(refused);
+    ::sched_yield();
+  }
+  return failure_of(EAGAIN);
+}
+
+Result<std::uint32_t> FencedSpace::give(PageRange range) {
+  if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
+  if (mode_ == FirewallMode::cooperative) return range.count;
+  const bool all = given_.count(range) == range.count;
+  if (auto done = install_missing(range, all); !done) return fail(done.error());
+  return given_.count(range);
+}
+
+Result<void> FencedSpace::open(PageRange range) {
+  if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
+  if (mode_ == FirewallMode::cooperative) return {};
+  open_.set(range, true);
+  const bool some_given = given_.count(range) > 0;
+  auto done = install_missing(range, false);
+  if (done && given_.count(range) != range.count) {
+    done = fail(Code::lost, "a page has no memory behind it", node_);
+  }
+  if (done && some_given) done = protect_pages(range, false);
+  if (!done) [[maybe_unused]] auto closed = close(range);  // the first error is the one to tell
+  return done;
+}
+
+Result<void> FencedSpace::close(PageRange range) {
+  if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
+  if (mode_ == FirewallMode::cooperative) return {};
+  open_.set(range, false);
+  return protect_pages(range, true);
+}
+
+void FencedSpace::forget(PageRange range) {
+  if (!layout_.has_pages(range)) return;
+  given_.set(range, false);
+  open_.set(range, false);
+}
+
+}  // namespace hive::machine

@@ -1,0 +1,56 @@
+#include "machine/linux/process.h"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace hive::machine {
+namespace {
+
+constexpr std::size_t moves_max = 16;
+constexpr int above_all_targets = 64;
+
+bool close_from(unsigned first, unsigned last) noexcept {
+  return first > last || ::syscall(SYS_close_range, first, last, 0) == 0;
+}
+
+}  // namespace
+
+void reset_signals() noexcept {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    action.sa_handler = SIG_DFL;
+    ::sigaction(signal, &action, nullptr);  // refused for a few, which have no handler anyway
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+bool place_descriptors(std::span<const FdMove> moves) noexcept {
+  std::array<int, moves_max> copies;
+  if (moves.size() > copies.size()) {
+    errno = EINVAL;
+    return false;
+  }
+  // Copies out of the way first: a source may have the number of somebody's target.
+  for (std::size_t i = 0; i < moves.size(); ++i) {
+    copies[i] = moves[i].from < 0 ? -1 : ::fcntl(moves[i].from, F_DUPFD_CLOEXEC, above_all_targets);
+    if (moves[i].from >= 0 && copies[i] < 0) return false;
+  }
+  if (!close_from(0, above_all_targets - 1)) return false;
+  int highest = -1;
+  for (std::size_t i = 0; i < moves.size(); ++i) {
+    if (copies[i] < 0) continue;
+    if (::dup2(copies[i], moves[i].to) < 0) return false;
+    if (moves[i].to > highest) highest = moves[i].to;
+  }
+  return close_from(static_cast<unsigned>(highest + 1), ~0U);
+}
+
+}  // namespace hive::machine
