@@ -1,0 +1,27 @@
+// Contiguous ranges of a node's user pages: first fit, by the page. Knows which are free, nothing of
+// what they held. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+
+#include "machine/layout.h"
+
+namespace hive::cell {
+
+class FrameAllocator {
+ public:
+  explicit FrameAllocator(std::uint32_t pages);
+  // None: no run of that length is free.
+  std::optional<machine::PageRange> allocate(std::uint32_t pages);
+  // A range that was allocated, or a part of one.
+  void free(machine::PageRange range);
+  std::uint32_t free_pages() const { return free_pages_; }
+
+ private:
+  std::map<std::uint32_t, std::uint32_t> free_;  // first page -> length; never adjacent
+  std::uint32_t free_pages_;
+};
+
+}  // namespace hive::cell

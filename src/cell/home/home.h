@@ -1,0 +1,254 @@
+// What a cell does as the home of segments: it owns this node's user memory, knows which of its pages
+// which client has open to stores, and takes back what a client that died could have been storing to.
+//
+//   auto home = Home::create({.self = 0, .layout = layout, .heap = &heap, .memory = &frames, .log = log});
+//   root.home_root = reinterpret_cast<std::uintptr_t>((*home)->root());
+//   auto client = (*home)->add_client(info, std::make_shared<FencedClientSpace>(std::move(space)));
+//   ... calls from gate workers ...; on_tick(now) on every tick; on_cell_down(cell) after agreement,
+//   when the cell's power is off; remove_client(id, Leave::died) when a process has ended.
+//
+// INVARIANTS. A page of a segment is plain, or *torn*: its torn bit is set under the mutex, before
+// its memory is taken back, and cleared under the mutex after it was refilled.
+//  1. Calls on page tables and on frames (give, open, close, take back, refill) run without the
+//     mutex; each is entered in page_calls_ before the mutex is released, and struck out after.
+//  2. Two calls never overlap on the same pages of the same client; the second waits, at most
+//     page_wait_max_ns, and then says busy. Taking back waits for nobody.
+//  3. Taking back leaves a hole. A give or open in flight cannot install a hole, so after the take
+//     back nobody reads what was torn, and nobody stores there.
+//  4. Pages get new memory (reset, reuse of a freed segment) only when no call on them is in flight,
+//     after every client's space was told to forget them, and no new call can begin meanwhile: they
+//     are torn, or belong to no segment.
+//  5. A window is in the table before its pages are opened and until after they were closed or taken
+//     back. Whoever takes a window of a leaving client out of the table, under the mutex, tears it:
+//     so it is torn once. The thread that was opening or closing it finds it gone and says lost.
+//  6. No reset happens where a window is open, so a holder of a shared window whose pages another
+//     holder tore always finds the torn bits when it commits.
+//  7. A window whose close fails because the process is gone is closed; one whose close fails
+//     otherwise is torn, since nothing else is known to stop its stores.
+//  8. Memory that anybody was ever given is taken back and refilled before it serves another segment.
+//  9. A client that leaves without windows changes no page.
+//
+// Thread-safety: any thread; calls about pages may block for as long as the client's process holds
+// its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. Must outlive no
+// thread that is in a call; calls still parked are dropped with it, without an outcome.
+// Lock order: locks of the gate server, then mutex_, then the heap's own. Outcomes of parked calls
+// and log lines are delivered with mutex_ free.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <hive/error.h>
+#include <hive/window.h>
+#include "base/time.h"
+#include "cell/home/frame_allocator.h"
+#include "cell/home/page_bits.h"
+#include "cell/home/page_calls.h"
+#include "cell/home/publisher.h"
+#include "cell/home/records.h"
+#include "cell/home/sync_table.h"
+
+namespace hive::cell {
+
+class Home {
+ public:
+  struct Parts {
+    CellId self = 0;
+    machine::Layout layout{};
+    TaggedHeap* heap = nullptr;     // outlives the home
+    FrameMemory* memory = nullptr;  // outlives the home
+    LogLine log;
+    std::uint64_t (*now)() = &hive_now;
+  };
+  // Errors: exhausted (the heap is full).
+  static Result<std::unique_ptr<Home>> create(Parts parts);
+  Home(const Home&) = delete;
+  Home& operator=(const Home&) = delete;
+  ~Home();
+
+  HomeRoot* root() const { return publisher_.root(); }
+
+  // --- clients -----------------------------------------------------------------------------------
+  // Errors: exhausted.
+  Result<ClientId> add_client(const ClientInfo& info, std::shared_ptr<ClientSpace> space);
+  // Tears its windows, closes its segments, breaks its barriers, returns its work items. Safe while
+  // calls for it are in flight, and when it is unknown.
+  void remove_client(ClientId client, Leave why);
+  // The same for all clients of that cell, in one go.
+  void on_cell_down(CellId cell);
+
+  // --- segments. All errors also: not_found (the client is gone, or has not opened it). Pages count
+  // from the beginning of the segment; where a SegmentView tells its place, from that of the node. ---
+  // Errors: bad_argument, exists, exhausted. Opens it in the client, too.
+  Result<SegmentView> create_segment(ClientId client, std::string_view name, std::uint64_t bytes,
+                                     bool keep);
+  // What create_segment would refuse at once, before the name is reserved in the whole machine.
+  Result<void> check_create(std::string_view name, std::uint64_t bytes) const;
+  // Errors: not_found, exhausted.
+  Result<SegmentView> open_segment(ClientId client, std::string_view name);
+  // The last close tears what this client has open in it.
+  Result<void> close_segment(ClientId client, SegmentId segment);
+  Result<void> destroy_segment(ClientId client, SegmentId segment);
+  // Errors: busy (a window is open in the range, or a call there takes too long), bad_argument,
+  // exhausted (the host has no memory), host.
+  Result<void> reset(ClientId client, SegmentId segment, std::uint64_t first, std::uint64_t pages);
+  bool has_segment(std::string_view name) const;
+
+  // --- pages -------------------------------------------------------------------------------------
+  // A task touched a page that is not there, or stored where it may not. Success: touch it again.
+  // Any address will do: a stray store is written down wherever it was aimed at.
+  // Errors: lost (torn), refused (a store without a window), not_found (no segment of it is there),
+  // busy, host.
+  Result<void> fault(ClientId client, std::uint64_t address, bool is_store,
+                     std::uint64_t instruction);
+  // Makes a range readable. Errors: lost (with the first torn range; the rest is given),
+  // bad_argument, busy, host.
+  Result<void> give(ClientId client, SegmentId segment, std::uint64_t first, std::uint64_t pages);
+
+  // Errors: busy, lost (with the first torn range), bad_argument, exhausted, host.
+  Result<WindowId> open_window(ClientId client, SegmentId segment, std::uint64_t first,
+                               std::uint64_t pages, WindowMode mode);
+  // The window is gone in every case. Errors: not_found, lost (with the first torn range).
+  Result<void> commit_window(ClientId client, WindowId window);
+  Result<void> abort_window(ClientId client, WindowId window);
+
+  // --- objects of sync.h -------------------------------------------------------------------------
+  Result<ObjectId> open_object(ClientId client, SegmentId segment, proto::SyncKind kind,
+                               std::string_view name, std::uint64_t parameter);
+  Result<std::uint64_t> counter_add(ClientId client, ObjectId object, std::uint64_t delta);
+  void barrier_arrive(ClientId client, ObjectId object, std::uint64_t deadline_ns, SyncDone done);
+  Result<void> barrier_reset(ClientId client, ObjectId object, std::uint64_t parties);
+  void queue_take(ClientId client, ObjectId object, std::uint64_t deadline_ns, SyncDone done);
+  Result<void> queue_done(ClientId client, ObjectId object, std::uint64_t item);
+  Result<QueueProgress> queue_progress(ClientId client, ObjectId object) const;
+
+  // --- housekeeping ------------------------------------------------------------------------------
+  // Ends waits whose deadline has passed.
+  void on_tick(std::uint64_t now_ns);
+  // Makes memory of freed segments usable again. May take a microsecond for each page of them.
+  void clean_up();
+  bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
+
+ private:
+  using PageRange = machine::PageRange;
+  using Lock = std::unique_lock<std::mutex>;
+  using Client = home::Client;
+  using Segment = home::Segment;
+  using Window = home::Window;
+  using ClientRef = std::shared_ptr<Client>;
+
+  static std::uint64_t hive_now() { return now_ns(); }
+  Home(Parts parts, Publisher publisher);
+
+  // home_clients.cpp
+  Result<ClientRef> client_locked(ClientId id) const;
+  bool is_here_locked(ClientId id) const { return clients_.contains(id); }
+  void remove_clients(std::span<const ClientId> ids, Leave why);
+  void log(const std::string& line) const {
+    if (parts_.log) parts_.log(line);
+  }
+
+  // home_segments.cpp
+  Result<Segment*> segment_locked(const Client& client, SegmentId id);
+  Segment* segment_at_locked(std::uint32_t page);
+  struct Place {
+    ClientRef client;
+    Segment* segment = nullptr;
+    PageRange range;  // of the node
+  };
+  // Pages of a segment that the client has open, `first` counted from the segment's beginning.
+  Result<Place> place_locked(ClientId client, SegmentId segment, std::uint64_t first,
+                             std::uint64_t pages);
+  // The same, when no other call of the client is on them. Errors also: busy.
+  Result<Place> settled_place(Lock& lock, ClientId client, SegmentId segment, std::uint64_t first,
+                              std::uint64_t pages);
+  void drop_open_locked(Client& client, Segment& segment, Outcomes& out);
+  void forget_segment_locked(Segment& segment, Outcomes& out);
+
+  // home_memory.cpp. Those that take the Lock release it for a while: what was looked up before is
+  // to be looked up again.
+  std::optional<PageRange> allocate(Lock& lock, std::uint32_t pages);
+  void take_back(std::span<const PageRange> ranges) const;
+  Result<void> refill(PageRange range) const;
+  void clean_up_locked(Lock& lock);
+  void clean_range(Lock& lock, PageRange range);
+  Result<void> renew(Lock& lock, PageRange torn_run);
+  bool wait_for_calls(Lock& lock, PageRange range);
+  bool wait_for_calls_of(Lock& lock, ClientId client, PageRange range);
+  void end_call_locked(PageCalls::Ticket ticket);
+  std::vector<std::shared_ptr<ClientSpace>> spaces_locked() const;
+  void set_torn_locked(PageRange range, bool torn);
+  Error lost_locked(PageRange range);
+  Error host_error(const Error& e) const;
+
+  // home_windows.cpp
+  struct Tear {
+    std::vector<PageRange> ranges;
+    std::vector<PageCalls::Ticket> tickets;
+    std::uint64_t pages = 0;
+  };
+  // Takes the windows out of the table and marks their pages; finish_tear then takes the pages back.
+  Tear begin_tear_locked(std::span<const WindowId> ids);
+  void finish_tear(Lock& lock, const Tear& tear);
+  Result<WindowId> insert_window_locked(Client& client, Segment& segment, PageRange pages,
+                                        WindowMode mode);
+  Window* own_window_locked(ClientId client, WindowId id);
+  void erase_window_locked(WindowId id);
+  bool is_held_locked(const Segment& segment, PageRange pages, WindowMode mode) const;
+  bool has_window_locked(const Segment& segment, PageRange pages) const;
+  std::vector<PageRange> closable_locked(const Client& client, const Window& window) const;
+  // Closes the pages of a window in the table; the window stays there. A process that is gone has
+  // closed. Errors: host.
+  Result<void> close_pages(Lock& lock, const ClientRef& client, WindowId id);
+  Result<WindowId> finish_opening(Lock& lock, const ClientRef& client, WindowId id, PageRange pages,
+                                  const Result<void>& opened);
+  Result<void> finish_closing(Lock& lock, ClientId client, WindowId id, PageRange pages,
+                              const Result<void>& closed);
+
+  // home_faults.cpp
+  Result<void> give_runs(Lock& lock, const ClientRef& client, PageRange range);
+  Result<void> load_fault(Lock& lock, const ClientRef& client, PageRange around,
+                          std::uint32_t page);
+  bool has_open_window_locked(const Client& client, std::uint32_t page) const;
+  Result<void> reopen(Lock& lock, const ClientRef& client, std::uint32_t page);
+  // Writes a stopped store down and says so in the log; ends with the lock released.
+  void note_blocked(Lock& lock, const Client& client, const Segment* segment, std::uint64_t address,
+                    std::uint64_t instruction);
+
+  // home_sync.cpp
+  std::uint64_t bounded(std::uint64_t deadline_ns, std::uint64_t now) const;
+
+  const Parts parts_;
+  mutable std::mutex mutex_;
+  std::condition_variable calls_done_;  // a page call has ended, or cleaning has
+  // All that follows: guarded by mutex_.
+  Publisher publisher_;
+  FrameAllocator frames_;
+  PageBits torn_;
+  PageBits touched_;  // was given to somebody since it was last refilled
+  PageCalls page_calls_;
+  std::map<ClientId, ClientRef> clients_;
+  std::map<SegmentId, Segment> segments_;
+  std::map<std::string, SegmentId, std::less<>> names_;
+  std::map<std::uint32_t, SegmentId> by_page_;  // first page of each segment
+  std::unordered_map<WindowId, Window> windows_;
+  SyncTable sync_;
+  std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
+  bool cleaning_ = false;
+  ClientId last_client_ = 0;
+  SegmentId last_segment_ = 0;
+  WindowId last_window_ = 0;
+  std::uint64_t logged_second_ = 0;  // when blocked stores were logged last, and how many then
+  int logged_in_second_ = 0;
+  std::atomic<std::uint64_t> dirty_count_{0};  // of ranges in dirty_; read without the mutex
+};
+
+}  // namespace hive::cell

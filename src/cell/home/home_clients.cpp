@@ -1,0 +1,105 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "cell/home/home.h"
+#include "proto/causes.h"
+
+namespace hive::cell {
+
+namespace cause = proto::cause;
+
+Result<std::unique_ptr<Home>> Home::create(Parts parts) {
+  HIVE_CHECK(parts.heap != nullptr);
+  HIVE_CHECK(parts.memory != nullptr);
+  auto publisher = Publisher::create(*parts.heap, parts.self, parts.layout.user_pages());
+  if (!publisher) return fail(publisher.error());
+  return std::unique_ptr<Home>(new Home(std::move(parts), std::move(*publisher)));
+}
+
+Home::Home(Parts parts, Publisher publisher)
+    : parts_(std::move(parts)),
+      publisher_(std::move(publisher)),
+      frames_(parts_.layout.user_pages()),
+      torn_(parts_.layout.user_pages()),
+      touched_(parts_.layout.user_pages()) {}
+
+Home::~Home() = default;
+
+Result<Home::ClientRef> Home::client_locked(ClientId id) const {
+  const auto at = clients_.find(id);
+  if (at == clients_.end()) return fail(Code::not_found, cause::not_a_task, parts_.self);
+  return at->second;
+}
+
+Result<ClientId> Home::add_client(const ClientInfo& info, std::shared_ptr<ClientSpace> space) {
+  HIVE_CHECK(space != nullptr);
+  const Lock lock(mutex_);
+  if (clients_.size() >= clients_max) return fail(Code::exhausted, cause::task_limit, parts_.self);
+  auto client = std::make_shared<Client>();
+  client->id = ++last_client_;
+  client->info = info;
+  client->info.program.back() = 0;  // came from the process
+  client->space = std::move(space);
+  clients_.emplace(client->id, client);
+  root()->clients.store(clients_.size(), std::memory_order_relaxed);
+  return client->id;
+}
+
+void Home::remove_client(ClientId client, Leave why) { remove_clients({&client, 1}, why); }
+
+void Home::on_cell_down(CellId cell) {
+  std::vector<ClientId> gone;
+  {
+    const Lock lock(mutex_);
+    for (const auto& [id, client] : clients_) {
+      if (client->info.cell == cell) gone.push_back(id);
+    }
+  }
+  remove_clients(gone, Leave::cell_down);
+}
+
+void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
+  Outcomes out;
+  std::vector<std::string> lines;
+  Lock lock(mutex_);
+  std::vector<ClientRef> gone;
+  std::vector<WindowId> windows;
+  for (const ClientId id : ids) {
+    const auto at = clients_.find(id);
+    if (at == clients_.end()) continue;  // somebody else has removed it
+    const Client& client = *at->second;
+    windows.insert(windows.end(), client.windows.begin(), client.windows.end());
+    if (!client.windows.empty()) {
+      lines.push_back(fmt::format("cell {}: task {} ({}) of cell {} is gone with {} windows open",
+                                  parts_.self, client.info.task, client.info.program.data(),
+                                  client.info.cell, client.windows.size()));
+    }
+    gone.push_back(at->second);
+    clients_.erase(at);
+  }
+  root()->clients.store(clients_.size(), std::memory_order_relaxed);
+  if (gone.empty()) return;
+
+  const Tear tear = begin_tear_locked(windows);
+  std::vector<ClientId> left;
+  for (const ClientRef& client : gone) left.push_back(client->id);
+  sync_.leave(left, why != Leave::detached, out);
+  for (const ClientRef& client : gone) {
+    while (!client->opens.empty()) {
+      const auto segment = segments_.find(client->opens.begin()->first);
+      HIVE_CHECK(segment != segments_.end());
+      drop_open_locked(*client, segment->second, out);
+    }
+  }
+  finish_tear(lock, tear);
+  lock.unlock();
+  out.deliver();
+  if (tear.pages != 0) {
+    lines.push_back(fmt::format("cell {}: {} pages are torn", parts_.self, tear.pages));
+  }
+  for (const std::string& line : lines) log(line);
+}
+
+}  // namespace hive::cell

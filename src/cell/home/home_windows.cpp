@@ -1,0 +1,233 @@
+// Windows: who may store where. Invariants 5, 6 and 7 of home.h.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "cell/home/home.h"
+#include "proto/causes.h"
+
+namespace hive::cell {
+
+namespace cause = proto::cause;
+using home::WindowState;
+
+Result<WindowId> Home::open_window(ClientId id, SegmentId segment_id, std::uint64_t first,
+                                   std::uint64_t pages, WindowMode mode) {
+  Lock lock(mutex_);
+  const auto place = settled_place(lock, id, segment_id, first, pages);
+  if (!place) return fail(place.error());
+  const PageRange range = place->range;
+  if (torn_.any(range)) return fail(lost_locked(range));
+  if (is_held_locked(*place->segment, range, mode)) {
+    return fail(Code::busy, cause::window_held, parts_.self);
+  }
+  const auto window = insert_window_locked(*place->client, *place->segment, range, mode);
+  if (!window) return fail(window.error());
+  touched_.assign(range, true);
+  const auto ticket = page_calls_.begin(id, range);
+  lock.unlock();
+  const auto opened = place->client->space->open(range);
+  lock.lock();
+  end_call_locked(ticket);
+  return finish_opening(lock, place->client, *window, range, opened);
+}
+
+Result<WindowId> Home::finish_opening(Lock& lock, const ClientRef& client, WindowId id,
+                                      PageRange pages, const Result<void>& opened) {
+  Window* window = own_window_locked(client->id, id);
+  if (window == nullptr) return fail(lost_locked(pages));  // torn while it was opened
+  if (opened && !torn_.any(pages)) {
+    window->state = WindowState::open;
+    return id;
+  }
+  // Some of it may be open. Another holder of a shared window tore a part, or Linux refused.
+  if (!opened && opened.error().code == Code::not_found) {
+    finish_tear(lock, begin_tear_locked({&id, 1}));
+    return fail(host_error(opened.error()));
+  }
+  const auto closed = close_pages(lock, client, id);
+  const auto finished = finish_closing(lock, client->id, id, pages, closed);
+  if (!finished) return fail(finished.error());
+  HIVE_CHECK(!opened.has_value());  // else it was torn, and closing said so
+  if (opened.error().code == Code::lost) return fail(lost_locked(pages));
+  return fail(host_error(opened.error()));
+}
+
+Result<void> Home::commit_window(ClientId id, WindowId window_id) {
+  Lock lock(mutex_);
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  Window* window = own_window_locked(id, window_id);
+  if (window == nullptr || window->state != WindowState::open) {
+    return fail(Code::not_found, cause::window_not_open, parts_.self);
+  }
+  const PageRange pages = window->pages;
+  window->state = WindowState::closing;
+  if (!wait_for_calls_of(lock, id, pages)) {
+    // Closing would wait as long again; taking back does not.
+    finish_tear(lock, begin_tear_locked({&window_id, 1}));
+    return fail(lost_locked(pages));
+  }
+  if (own_window_locked(id, window_id) == nullptr) return fail(lost_locked(pages));
+  const auto closed = close_pages(lock, *client, window_id);
+  return finish_closing(lock, id, window_id, pages, closed);
+}
+
+Result<void> Home::finish_closing(Lock& lock, ClientId client, WindowId id, PageRange pages,
+                                  const Result<void>& closed) {
+  if (own_window_locked(client, id) == nullptr) return fail(lost_locked(pages));
+  if (!closed) {
+    finish_tear(lock, begin_tear_locked({&id, 1}));
+    return fail(lost_locked(pages));
+  }
+  erase_window_locked(id);
+  if (torn_.any(pages)) return fail(lost_locked(pages));
+  return {};
+}
+
+Result<void> Home::close_pages(Lock& lock, const ClientRef& client, WindowId id) {
+  Window& window = windows_.at(id);
+  window.state = WindowState::closing;
+  const std::vector<PageRange> ranges = closable_locked(*client, window);
+  const auto ticket = page_calls_.begin(client->id, window.pages);
+  lock.unlock();
+  Result<void> closed;
+  for (const PageRange range : ranges) {
+    auto done = client->space->close(range);
+    if (!done && done.error().code != Code::not_found) closed = fail(host_error(done.error()));
+  }
+  lock.lock();
+  end_call_locked(ticket);
+  return closed;
+}
+
+// The pages of the window but for those that other windows of the same client have open, too.
+std::vector<machine::PageRange> Home::closable_locked(const Client& client,
+                                                      const Window& window) const {
+  std::vector<PageRange> rest = {window.pages};
+  for (const WindowId id : client.windows) {
+    const Window& other = windows_.at(id);
+    if (id == window.id || other.state == WindowState::closing) continue;
+    if (!other.pages.overlaps(window.pages)) continue;
+    std::vector<PageRange> next;
+    for (const PageRange r : rest) {
+      if (!r.overlaps(other.pages)) {
+        next.push_back(r);
+        continue;
+      }
+      if (r.first < other.pages.first) next.push_back({r.first, other.pages.first - r.first});
+      if (other.pages.end() < r.end()) {
+        next.push_back({other.pages.end(), r.end() - other.pages.end()});
+      }
+    }
+    rest = std::move(next);
+  }
+  return rest;
+}
+
+Result<void> Home::abort_window(ClientId id, WindowId window_id) {
+  Lock lock(mutex_);
+  Window* window = own_window_locked(id, window_id);
+  if (window == nullptr || window->state != WindowState::open) {
+    return fail(Code::not_found, cause::window_not_open, parts_.self);
+  }
+  finish_tear(lock, begin_tear_locked({&window_id, 1}));
+  return {};
+}
+
+Home::Tear Home::begin_tear_locked(std::span<const WindowId> ids) {
+  Tear tear;
+  std::vector<PageRange> ranges;
+  for (const WindowId id : ids) {
+    const PageRange pages = windows_.at(id).pages;
+    set_torn_locked(pages, true);
+    ranges.push_back(pages);
+    erase_window_locked(id);
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const PageRange& a, const PageRange& b) { return a.first < b.first; });
+  for (const PageRange range : ranges) {
+    if (!tear.ranges.empty() && range.first <= tear.ranges.back().end()) {
+      PageRange& last = tear.ranges.back();
+      last.count = std::max(last.end(), range.end()) - last.first;
+    } else {
+      tear.ranges.push_back(range);
+    }
+  }
+  for (const PageRange range : tear.ranges) {
+    tear.tickets.push_back(page_calls_.begin(0, range));
+    tear.pages += range.count;
+  }
+  return tear;
+}
+
+void Home::finish_tear(Lock& lock, const Tear& tear) {
+  if (tear.ranges.empty()) return;
+  lock.unlock();
+  take_back(tear.ranges);
+  lock.lock();
+  for (const auto ticket : tear.tickets) end_call_locked(ticket);
+}
+
+Result<WindowId> Home::insert_window_locked(Client& client, Segment& segment, PageRange pages,
+                                            WindowMode mode) {
+  if (client.windows.size() >= windows_per_client_max) {
+    return fail(Code::exhausted, cause::window_limit, parts_.self);
+  }
+  const auto slot =
+      publisher_.add_window({&client.info, segment.id, pages, mode, parts_.now()});
+  if (!slot) return fail(Code::exhausted, cause::cell_window_limit, parts_.self);
+  do {
+    ++last_window_;
+  } while (last_window_ == 0 || windows_.contains(last_window_));
+  Window window;
+  window.id = last_window_;
+  window.client = client.id;
+  window.segment = segment.id;
+  window.pages = pages;
+  window.mode = mode;
+  window.slot = *slot;
+  window.own_cell = client.info.cell == parts_.self;
+  windows_.emplace(window.id, window);
+  client.windows.push_back(window.id);
+  segment.windows.push_back(window.id);
+  auto& open = window.own_cell ? root()->pages_open_own : root()->pages_open_others;
+  open.fetch_add(pages.count, std::memory_order_relaxed);
+  return window.id;
+}
+
+void Home::erase_window_locked(WindowId id) {
+  const auto at = windows_.find(id);
+  HIVE_CHECK(at != windows_.end());
+  const Window& window = at->second;
+  publisher_.remove_window(window.slot);
+  auto& open = window.own_cell ? root()->pages_open_own : root()->pages_open_others;
+  open.fetch_sub(window.pages.count, std::memory_order_relaxed);
+  std::erase(segments_.at(window.segment).windows, id);
+  // A client that leaves is out of the table already.
+  if (const auto client = clients_.find(window.client); client != clients_.end()) {
+    std::erase(client->second->windows, id);
+  }
+  windows_.erase(at);
+}
+
+Home::Window* Home::own_window_locked(ClientId client, WindowId id) {
+  const auto at = windows_.find(id);
+  return at == windows_.end() || at->second.client != client ? nullptr : &at->second;
+}
+
+bool Home::is_held_locked(const Segment& segment, PageRange pages, WindowMode mode) const {
+  for (const WindowId id : segment.windows) {
+    const Window& other = windows_.at(id);
+    const bool both_shared = mode == WindowMode::shared && other.mode == WindowMode::shared;
+    if (!both_shared && other.pages.overlaps(pages)) return true;
+  }
+  return false;
+}
+
+bool Home::has_window_locked(const Segment& segment, PageRange pages) const {
+  return std::any_of(segment.windows.begin(), segment.windows.end(),
+                     [&](WindowId id) { return windows_.at(id).pages.overlaps(pages); });
+}
+
+}  // namespace hive::cell

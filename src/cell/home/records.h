@@ -1,0 +1,50 @@
+// What a home remembers of its clients, segments and windows. Private to Home; guarded by its mutex
+// except where a field says otherwise.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <hive/window.h>
+#include "cell/home/page_tables.h"
+#include "cell/home/published.h"
+
+namespace hive::cell::home {
+
+// opening and closing: a call on the client's page tables is under way, without the mutex.
+enum class WindowState : std::uint8_t { opening, open, closing };
+
+struct Window {
+  WindowId id = 0;
+  ClientId client = 0;
+  SegmentId segment = 0;
+  machine::PageRange pages;
+  WindowMode mode = WindowMode::exclusive;
+  WindowState state = WindowState::opening;
+  std::uint32_t slot = 0;  // of the published table
+  bool own_cell = false;   // the client is of this cell
+};
+
+struct Client {
+  ClientId id = 0;
+  ClientInfo info;                     // never changes
+  std::shared_ptr<ClientSpace> space;  // never changes
+  std::unordered_map<SegmentId, std::uint32_t> opens;  // how often each
+  std::vector<WindowId> windows;
+};
+
+struct Segment {
+  SegmentId id = 0;
+  std::string name;
+  machine::PageRange pages;
+  bool keep = false;
+  bool destroyed = false;
+  std::uint32_t clients = 0;  // that have it open
+  std::vector<WindowId> windows;
+  SegmentRecord* record = nullptr;
+};
+
+}  // namespace hive::cell::home

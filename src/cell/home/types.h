@@ -1,0 +1,81 @@
+// Names, identities and bounds of what a home keeps for its clients.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <hive/error.h>
+#include "base/ids.h"
+#include "machine/layout.h"
+
+namespace hive::cell {
+
+// A client is one attached process; a number is never used again. Zero is nobody.
+using ClientId = std::uint64_t;
+using SegmentId = std::uint64_t;
+// Windows and objects travel as 32 bits; a number is not used again while it is in use.
+using WindowId = std::uint32_t;
+using ObjectId = std::uint32_t;
+
+inline constexpr std::size_t clients_max = 512;
+inline constexpr std::size_t segments_max = 1024;
+inline constexpr std::size_t windows_max = 1024;            // of the whole cell
+inline constexpr std::size_t windows_per_client_max = 256;
+inline constexpr std::uint32_t opens_per_client_max = 65536;  // of one segment
+inline constexpr std::size_t objects_max = 4096;
+inline constexpr std::size_t waits_max = 16384;             // calls parked in barriers and queues
+inline constexpr std::size_t leases_per_client_max = 65536;
+inline constexpr std::uint64_t barrier_parties_max = 4096;
+inline constexpr std::size_t segment_name_max = 63;
+inline constexpr std::size_t object_name_max = 31;
+
+// A fault is answered with the aligned block of this many pages around it (64 KiB).
+inline constexpr std::uint32_t fault_around_pages = 16;
+// How long a call waits for another one that works on the same pages before it says busy. Longer
+// than Linux was seen to hold up an ioctl (47 ms while a process of 2 GiB forked).
+inline constexpr std::uint64_t page_wait_max_ns = 200'000'000;
+
+enum class ClientKind : std::uint32_t { task = 1, kernel = 2 };
+
+struct ClientInfo {
+  std::uint64_t task = 0;
+  CellId cell = -1;
+  ClientKind kind = ClientKind::task;
+  std::array<char, 64> program{};  // ends with a zero byte
+};
+
+// Why a client goes. Windows are torn in every case; only a death breaks barriers nobody waits in.
+enum class Leave : std::uint8_t { detached, died, cell_down };
+
+struct SegmentView {
+  SegmentId id = 0;
+  machine::PageRange pages;
+};
+
+struct QueueProgress {
+  std::uint64_t done = 0;
+  std::uint64_t leased = 0;
+  std::uint64_t handed_out_again = 0;
+};
+
+// Called once with the outcome of a call that may wait, from whatever thread completes it, with no
+// lock of the home held. Must not block.
+using SyncDone = std::function<void(const Result<std::uint64_t>&)>;
+
+// A line for the cell's log. Called with no lock of the home held, from any thread.
+using LogLine = std::function<void(const std::string&)>;
+
+// 1 to `max` printable ASCII characters, no '/'.
+constexpr bool is_valid_name(std::string_view name, std::size_t max) {
+  if (name.empty() || name.size() > max) return false;
+  for (const char c : name) {
+    if (c < 0x20 || c > 0x7e || c == '/') return false;
+  }
+  return true;
+}
+
+}  // namespace hive::cell
