@@ -6,7 +6,8 @@
 //             (to a kernel also: power, starter and kernel pidfds, and O_PATH memfd of user memory)
 //   maps, registers; AttachFence + [userfaultfd]  ->    (no descriptor in cooperative mode)
 //          <- AttachReady
-// The connection stays open; its end, or the pidfd, tells the cell that the process is gone.
+// The connection stays open; its end, or the pidfd, tells the cell that the process has died. A
+// process that detaches on purpose sends AttachGoodbye before it closes.
 // The same socket takes control requests (control.h), which begin with '{'.
 #pragma once
 
@@ -53,6 +54,11 @@ struct AttachWelcome {
 struct AttachFence {
   std::uint32_t magic = attach_magic;
   std::uint32_t reserved = 0;
+};
+
+struct AttachGoodbye {
+  std::uint32_t magic = attach_magic;
+  std::uint32_t goodbye = 1;
 };
 
 struct AttachReady {

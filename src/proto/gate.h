@@ -12,10 +12,10 @@
 // A waiting call carries its deadline and is answered timed_out by the cell; the task itself waits
 // a grace longer and then takes the cell for hung.
 //
-// Pages in requests and replies count from the beginning of the home's user memory
-// (machine::PageRange), also where a segment is named beside them. Slot i is used by one call at a
-// time: its next sequence number is one more than the last one, and is posted after the reply to
-// the last one has been seen.
+// Pages in requests count from the beginning of the segment that is named beside them. A segment's
+// own first page, in replies, counts from the beginning of its home's user memory. Slot i is used by
+// one call at a time: its next sequence number is one more than the last one, and is posted after
+// the reply to the last one has been seen.
 #pragma once
 
 #include <array>

@@ -3,6 +3,8 @@
 //   ROOT/NAME/        mode 0700, owned by the user whose machine it is; gone when the machine is
 //     lock            flock'ed for as long as any process of the machine lives
 //     machine.json    the boot record
+//     up              there once all cells are up: until then a kernel whose channel to the monitor
+//                     closes ends itself, so that a boot that is cut off leaves nothing
 //     monitor.sock    control requests to the monitor
 //     cell<N>.sock    attaching processes and control requests to a cell
 //
@@ -47,6 +49,7 @@ inline std::string machine_dir(std::string_view machine) {
 }
 inline std::string lock_file(const std::string& dir) { return dir + "/lock"; }
 inline std::string boot_record_file(const std::string& dir) { return dir + "/machine.json"; }
+inline std::string up_file(const std::string& dir) { return dir + "/up"; }
 inline std::string monitor_socket(const std::string& dir) { return dir + "/monitor.sock"; }
 inline std::string cell_socket(const std::string& dir, int cell) {
   return dir + "/cell" + std::to_string(cell) + ".sock";

@@ -1,0 +1,36 @@
+// What a kernel is told when it starts: its command line and the machine's boot record.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <hive/error.h>
+#include "base/ids.h"
+#include "machine/layout.h"
+#include "machine/linux/fence.h"
+
+namespace hive::cell {
+
+struct Config {
+  std::string machine;       // its name
+  std::string machine_dir;   // runtime directory: sockets, boot record, panic records
+  std::string state_dir;     // survives the machine: log, disks
+  CellId self = -1;
+  std::uint64_t incarnation = 0;
+  machine::Layout layout;
+  machine::FirewallMode firewall = machine::FirewallMode::mmu;
+  std::vector<std::string> sabotage;  // defences that are turned off, on test machines only
+
+  std::string socket_path(CellId cell) const {
+    return machine_dir + "/cell" + std::to_string(cell) + ".sock";
+  }
+  std::string panic_path(CellId cell) const {
+    return machine_dir + "/panic." + std::to_string(cell);
+  }
+};
+
+// Reads `--machine-dir DIR --cell N --incarnation I` and DIR/machine.json. Errors: bad_argument.
+Result<Config> read_config(int argc, char** argv);
+
+}  // namespace hive::cell

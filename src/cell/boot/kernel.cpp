@@ -1,0 +1,174 @@
+#include "cell/boot/kernel.h"
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cell/boot/opcodes.h"
+#include "cell/boot/panic_record.h"
+#include "cell/control/gate_names.h"
+#include "machine/linux/lifeline.h"
+#include "machine/linux/power.h"
+#include "proto/control.h"
+
+namespace hive::cell {
+
+Kernel::Kernel(Config config) : config_(std::move(config)) {}
+
+Result<std::unique_ptr<Kernel>> Kernel::create(Config config) {
+  std::unique_ptr<Kernel> kernel(new Kernel(std::move(config)));
+  if (auto done = kernel->make_memory(); !done) return fail(done.error());
+  if (auto done = kernel->make_home(); !done) return fail(done.error());
+  if (auto done = kernel->make_control(); !done) return fail(done.error());
+  return kernel;
+}
+
+Result<void> Kernel::make_memory() {
+  const machine::Layout& layout = config_.layout;
+  if (auto done = install_panic_record(config_); !done) return done;
+  if (auto done = machine::reserve_machine_range(layout); !done) return done;
+  auto memory =
+      machine::NodeMemory::create(layout, config_.self, config_.incarnation, config_.firewall);
+  if (!memory) return fail(memory.error());
+  memory_.emplace(std::move(*memory));
+  header_ = machine::node_header(layout, config_.self);
+  tell_panic_header(header_);
+
+  const std::uint64_t heap_begin = layout.kernel_begin(config_.self) + header_->heap_offset;
+  heap_.emplace(reinterpret_cast<void*>(heap_begin),
+                static_cast<std::size_t>(layout.kernel_end(config_.self) - heap_begin));
+  root_ = heap_->create<CellRoot>();
+  if (root_ == nullptr) return fail(Code::exhausted, "the kernel heap is full", config_.self);
+  root_->cell = config_.self;
+  root_->pid = ::getpid();
+  header_->root_offset =
+      reinterpret_cast<std::uint64_t>(root_) - layout.kernel_begin(config_.self);
+  header_->state.store(static_cast<std::uint32_t>(CellState::booting));
+
+  if (auto done = machine::arm_lifelines(header_); !done) return done;
+  // The power process watches the lifeline too: it maps the header and closes the descriptor.
+  auto for_power = memory_->kernel_descriptor();
+  if (!for_power) return fail(for_power.error());
+  const int fd = for_power->get();
+  const char word = 'm';
+  if (auto sent = machine::channel_send(machine::kernel_fd_power, machine::bytes_of(word), {&fd, 1},
+                                        now_ns() + ns_per_s);
+      !sent) {
+    return sent;
+  }
+  own_pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  if (!own_pidfd_) return fail(Code::host, "pidfd_open is refused", config_.self, errno);
+  return {};
+}
+
+Result<void> Kernel::make_home() {
+  frames_.emplace(*memory_);
+  auto home = Home::create({.self = config_.self, .layout = config_.layout, .heap = &*heap_,
+                            .memory = &*frames_,
+                            .log = [this](const std::string& line) { log(line); }});
+  if (!home) return fail(home.error());
+  home_ = std::move(*home);
+  root_->home_root = reinterpret_cast<std::uint64_t>(home_->root());
+  local_names_.emplace(config_.self,
+                       [this](std::string_view name) { return home_->has_segment(name); });
+
+  auto doorbell = LinuxHardware::make_doorbell();
+  if (!doorbell) return fail(doorbell.error());
+  hardware_.emplace(config_.layout, config_.self, std::move(*doorbell));
+  rpc_.emplace(*hardware_, *hardware_, config_.incarnation);
+  membership_.emplace(config_.layout, config_.self, *hardware_);
+  membership_->add_participant(
+      [this](CellId cell, const std::string& cause) { on_cell_lost(cell, cause); });
+  survey_.emplace(config_, *membership_);
+  survey_->note_pid(config_.self, ::getpid());
+  names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);
+  errands_ = std::make_unique<Errands>();
+  name_service_ = std::make_unique<GateNames>(*names_, *errands_);
+
+  auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),
+                                   .names = name_service_.get(), .asleep = &header_->gate_asleep,
+                                   .on_thread_start = {}});
+  if (!gates) return fail(gates.error());
+  gates_ = std::move(*gates);
+  clients_.emplace(*home_, *gates_);
+  const std::string root = config_.machine_dir.substr(0, config_.machine_dir.rfind('/'));
+  tasks_.emplace(config_.self, *heap_, root_->tasks, machine::kernel_fd_starter,
+                 std::vector{fmt::format("{}={}", proto::env_machine, config_.machine),
+                             fmt::format("{}={}", proto::env_cell, config_.self),
+                             fmt::format("{}={}", proto::env_runtime_dir, root)});
+  injection_.emplace(*memory_);
+  return {};
+}
+
+Result<void> Kernel::make_control() {
+  auto loop = EventLoop::create();
+  if (!loop) return fail(loop.error());
+  loop_ = std::move(*loop);
+  attach_.emplace(config_, *loop_, *memory_, *tasks_, *clients_,
+                  OwnDescriptors{.gate_doorbell = gates_->doorbell(),
+                                 .receive_doorbell = hardware_->own_doorbell(),
+                                 .power_pidfd = machine::kernel_fd_power_pidfd,
+                                 .starter_pidfd = machine::kernel_fd_starter_pidfd,
+                                 .kernel_pidfd = own_pidfd_.get()});
+  requests_.emplace(RequestContext{
+      .config = config_,
+      .loop = *loop_,
+      .errands = *errands_,
+      .survey = *survey_,
+      .tasks = *tasks_,
+      .peers = peers_,
+      .kill_remote = [this](CellId cell, std::uint64_t task,
+                            int signal) { return kill_remote(cell, task, signal); },
+      .inject = [this](const std::string& kind, const std::string& how,
+                       std::uint64_t address) { return injection_->inject(kind, how, address); },
+      .shutdown = [this] { begin_shutdown(); },
+      .measure = [](const nlohmann::json&) -> Result<nlohmann::json> {
+        return fail(Code::bad_argument, "no such measurement");
+      }});
+  control_.emplace(*loop_, [this](const ConnectionPtr& connection, machine::ChannelMessage message) {
+    if (message.bytes.empty()) return false;
+    return message.bytes.front() == std::byte{'{'}
+               ? requests_->serve(connection, std::move(message))
+               : attach_->serve(connection, std::move(message));
+  });
+  if (auto done = control_->listen(config_.socket_path(config_.self)); !done) return done;
+  if (!loop_->watch(machine::kernel_fd_monitor, [this] { on_monitor_message(); }) ||
+      !loop_->watch(machine::kernel_fd_starter, [this] { on_starter_event(); })) {
+    return fail(Code::host, "the kernel's channels can not be watched", config_.self, errno);
+  }
+  serve_rpc();
+  const int pidfd = own_pidfd_.get();
+  tell_monitor({{"event", "ready"}, {"pid", ::getpid()}}, {&pidfd, 1});
+  return {};
+}
+
+Kernel::~Kernel() {
+  if (connector_.joinable()) connector_.join();
+  if (receiver_.joinable()) {
+    receiver_.request_stop();
+    rpc_->wake_receiver();
+    receiver_.join();
+  }
+  if (membership_) membership_->stop();
+  if (errands_) errands_->stop();
+  if (gates_) gates_->stop();
+  if (rpc_) rpc_->stop();
+}
+
+void Kernel::log(const std::string& line) const {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  std::tm calendar{};
+  ::localtime_r(&now.tv_sec, &calendar);
+  std::array<char, 32> date{};
+  std::strftime(date.data(), date.size(), "%F %T", &calendar);
+  const std::string text = fmt::format("[{}.{:03}] [cell {}] {}\n", date.data(),
+                                       now.tv_nsec / 1'000'000, config_.self, line);
+  [[maybe_unused]] const auto n = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,117 @@
+// The kernel of a cell, put together in levels; each uses only what the levels before it have made.
+//
+//   1 memory     the node's memory, the heap in it, the panic record, lifelines
+//   2 home       segments, gates, tasks: what this cell is for others
+//   3 control    the socket; the monitor is told `ready`, and other cells can attach from here on
+//   4 peers      this cell attaches to all others; RPC with them            (order `connect`)
+//   5 up         receive loop, gate workers, detection; state `up`          (order `go`)
+//
+// Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
+// detector, errands, and the one that only sleeps, for the lifelines.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "cell/boot/config.h"
+#include "cell/boot/published.h"
+#include "cell/control/attach_server.h"
+#include "cell/control/clients.h"
+#include "cell/control/control_server.h"
+#include "cell/control/errands.h"
+#include "cell/control/names.h"
+#include "cell/control/peers.h"
+#include "cell/control/requests.h"
+#include "cell/control/survey.h"
+#include "cell/diagnostics/injection.h"
+#include "cell/gate/gate_server.h"
+#include "cell/home/fenced.h"
+#include "cell/home/home.h"
+#include "cell/home/local_names.h"
+#include "cell/member/membership.h"
+#include "cell/rpc/linux_hardware.h"
+#include "cell/rpc/rpc_endpoint.h"
+#include "cell/task/task_table.h"
+
+namespace hive::cell {
+
+class Kernel {
+ public:
+  // Levels 1 to 3. Errors: exhausted (memory), host.
+  static Result<std::unique_ptr<Kernel>> create(Config config);
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  // Follows the monitor's orders and serves until the cell is shut down. Returns the exit status.
+  int run();
+
+ private:
+  explicit Kernel(Config config);
+  Result<void> make_memory();
+  Result<void> make_home();
+  Result<void> make_control();
+
+  void on_monitor_message();
+  void on_monitor_gone();
+  void on_starter_event();
+  void connect_peers();                 // level 4, on a thread of its own
+  Result<void> connect_to(CellId cell);
+  void on_connected(const Result<void>& done);
+  void go();                            // level 5
+  void receive_loop(const std::stop_token& stop);
+  void on_cell_lost(CellId cell, const std::string& cause);
+  void begin_shutdown();
+  void continue_shutdown();
+
+  Result<void> kill_remote(CellId cell, std::uint64_t task, int signal);
+  void serve_rpc();
+  void tell_monitor(const nlohmann::json& event, std::span<const int> fds = {});
+  void log(const std::string& line) const;
+
+  const Config config_;
+  machine::NodeHeader* header_ = nullptr;
+
+  // Level 1.
+  std::optional<machine::NodeMemory> memory_;
+  std::optional<TaggedHeap> heap_;
+  CellRoot* root_ = nullptr;
+  UniqueFd own_pidfd_;
+
+  // Level 2.
+  std::optional<NodeFrameMemory> frames_;
+  std::unique_ptr<Home> home_;
+  std::optional<LocalNames> local_names_;
+  std::optional<LinuxHardware> hardware_;
+  std::optional<RpcEndpoint> rpc_;
+  std::optional<Membership> membership_;
+  std::optional<Survey> survey_;
+  std::optional<Names> names_;
+  std::unique_ptr<Errands> errands_;
+  std::unique_ptr<NameService> name_service_;
+  std::unique_ptr<GateServer> gates_;
+  std::optional<Clients> clients_;
+  std::optional<TaskTable> tasks_;
+  std::optional<Injection> injection_;
+  Peers peers_;
+
+  // Level 3.
+  std::unique_ptr<EventLoop> loop_;
+  std::optional<AttachServer> attach_;
+  std::optional<Requests> requests_;
+  std::optional<ControlServer> control_;
+  std::thread connector_;
+
+  bool is_up_ = false;
+  bool monitor_gone_ = false;
+  std::uint64_t shutdown_deadline_ns_ = 0;  // not zero: tasks are being ended
+  std::atomic<bool> loop_done_{false};
+  std::jthread receiver_;
+};
+
+}  // namespace hive::cell

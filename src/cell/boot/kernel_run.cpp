@@ -1,0 +1,219 @@
+// A kernel at work: the monitor's orders, the other cells, the receive loop, the end.
+
+#include <cerrno>
+#include <csignal>
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cell/boot/kernel.h"
+#include "cell/boot/opcodes.h"
+#include "machine/linux/power.h"
+
+namespace hive::cell {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::uint64_t tick_ns = 10 * ns_per_ms;            // of the clock word
+constexpr std::uint64_t control_tick_ns = ns_per_s;          // housekeeping of the control thread
+constexpr std::uint64_t connect_timeout_ns = 10 * ns_per_s;  // to all other cells
+constexpr std::uint64_t kill_timeout_ns = ns_per_s;
+constexpr std::uint64_t tasks_end_max_ns = 2 * ns_per_s;     // from SIGTERM to SIGKILL
+constexpr std::uint64_t shutdown_poll_ns = 10 * ns_per_ms;
+constexpr int stalled_ticks_max = 3;  // queued requests wait and none is served: no progress
+
+}  // namespace
+
+int Kernel::run() {
+  while (!loop_done_) {
+    const bool ending = shutdown_deadline_ns_ != 0;
+    loop_->run(ending ? shutdown_poll_ns : control_tick_ns, [this] {
+      if (shutdown_deadline_ns_ != 0) continue_shutdown();
+      if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
+    });
+  }
+  control_->stop_listening();
+  return 0;
+}
+
+void Kernel::tell_monitor(const Json& event, std::span<const int> fds) {
+  if (monitor_gone_) return;
+  (void)machine::channel_send(machine::kernel_fd_monitor, machine::bytes_of(event.dump()), fds,
+                              now_ns() + ns_per_s);
+}
+
+void Kernel::on_monitor_message() {
+  auto message = machine::channel_receive(machine::kernel_fd_monitor, 0);
+  if (!message) {
+    if (message.error().code != Code::timed_out) on_monitor_gone();
+    return;
+  }
+  if (message->end) return on_monitor_gone();
+  const auto* text = reinterpret_cast<const char*>(message->bytes.data());
+  const Json order = Json::parse(text, text + message->bytes.size(), nullptr, false);
+  if (!order.is_object() || !order.contains("op") || !order["op"].is_string()) return;
+  const std::string op = order["op"].get<std::string>();
+  if (op == "connect" && !connector_.joinable()) {
+    connector_ = std::thread([this] { connect_peers(); });
+  } else if (op == "go" && !is_up_) {
+    go();
+  } else if (op == "shutdown") {
+    begin_shutdown();
+  }
+}
+
+// Before the machine is up nobody else would ever end this cell.
+void Kernel::on_monitor_gone() {
+  loop_->forget(machine::kernel_fd_monitor);
+  monitor_gone_ = true;
+  if (is_up_) return log("the monitor is gone; going on without it");
+  log("the monitor is gone during the boot");
+  ::_exit(1);
+}
+
+void Kernel::on_starter_event() {
+  auto event = machine::next_starter_event(machine::kernel_fd_starter, 0);
+  if (event) return tasks_->on_starter_event(std::move(*event));
+  if (event.error().code == Code::timed_out) return;
+  // The power process ends this node in a moment.
+  loop_->forget(machine::kernel_fd_starter);
+  log("the starter is gone");
+}
+
+void Kernel::connect_peers() {
+  Result<void> done;
+  for (CellId cell = 0; done && cell < static_cast<CellId>(config_.layout.cells); ++cell) {
+    if (cell != config_.self) done = connect_to(cell);
+  }
+  loop_->post([this, done] { on_connected(done); });
+}
+
+Result<void> Kernel::connect_to(CellId cell) {
+  auto peer = connect_peer(config_, cell, own_pidfd_.get(), now_ns() + connect_timeout_ns);
+  if (!peer) return fail(peer.error());
+  PeerDescriptors descriptors;
+  descriptors.doorbell = std::move(peer->doorbell);
+  descriptors.power_pidfd = std::move(peer->power_pidfd);
+  descriptors.starter_pidfd = std::move(peer->starter_pidfd);
+  if (auto connected = hardware_->connect(cell, std::move(descriptors)); !connected) {
+    return connected;
+  }
+  const std::uint64_t incarnation = peer->incarnation;
+  const int pid = machine::pid_of_pidfd(peer->kernel_pidfd.get());
+  peers_.add(std::move(*peer));
+  rpc_->connect(cell, incarnation);
+  membership_->add(cell);
+  loop_->post([this, cell, pid] { survey_->note_pid(cell, pid); });
+  return {};
+}
+
+void Kernel::on_connected(const Result<void>& done) {
+  if (done) return tell_monitor({{"event", "connected"}});
+  tell_monitor({{"event", "failed"}, {"cause", done.error().message()}});
+}
+
+void Kernel::go() {
+  rpc_->start();
+  gates_->start();
+  receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
+  membership_->start();
+  header_->state.store(static_cast<std::uint32_t>(CellState::up));
+  is_up_ = true;
+  tell_monitor({{"event", "up"}});
+}
+
+// The clock word is advanced here and nowhere else, after the servers have shown progress: a receive
+// loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each stops it.
+void Kernel::receive_loop(const std::stop_token& stop) {
+  std::uint64_t next_tick = now_ns() + tick_ns;
+  std::uint64_t served_before = 0;
+  int stalled_ticks = 0;
+  while (!stop.stop_requested()) {
+    rpc_->receive_loop_once(next_tick);
+    injection_->hang_point();
+    const std::uint64_t now = now_ns();
+    if (now < next_tick) continue;
+    next_tick = now + tick_ns;
+    home_->on_tick(now);
+    gates_->watch(now);
+    const std::uint64_t served = rpc_->queued_served();
+    const bool stalled = rpc_->queue_waiting() > 0 && served == served_before;
+    stalled_ticks = stalled ? stalled_ticks + 1 : 0;
+    served_before = served;
+    if (stalled_ticks < stalled_ticks_max && !gates_->is_stuck(now)) {
+      header_->clock_word.fetch_add(1, std::memory_order_release);
+    }
+  }
+}
+
+// On the detector's thread; the node of the lost cell is off.
+void Kernel::on_cell_lost(CellId cell, const std::string& cause) {
+  rpc_->fail_cell(cell);
+  hardware_->disconnect(cell);
+  home_->on_cell_down(cell);
+  local_names_->forget_cell(cell);
+  CellSet survivors = membership_->live();
+  survivors.remove(cell);
+  log(fmt::format("cell {} is lost: {}", cell, cause));
+  // Its memory is given back to the host once, by the first of the survivors, off this thread: a
+  // gigabyte takes a quarter of a second.
+  if (survivors.lowest() == config_.self) {
+    (void)errands_->post([this, cell] {
+      peers_.with(cell, [&](const Peer& peer) {
+        if (auto done = truncate_memory(peer); !done) log(done.error().message());
+      });
+    });
+  }
+  loop_->post([this, cell, cause] {
+    tell_monitor({{"event", "cell_down"}, {"cell", cell}, {"epoch", membership_->epoch()},
+                  {"cause", cause}});
+  });
+}
+
+void Kernel::begin_shutdown() {
+  if (shutdown_deadline_ns_ != 0) return;
+  log("shutting down");
+  shutdown_deadline_ns_ = now_ns() + tasks_end_max_ns;
+  tasks_->signal_all(SIGTERM);
+  tasks_->signal_all(SIGCONT);
+  loop_->stop();  // and again, with shorter ticks
+  continue_shutdown();
+}
+
+void Kernel::continue_shutdown() {
+  if (tasks_->size() == 0 && now_ns() < shutdown_deadline_ns_) shutdown_deadline_ns_ = 1;
+  if (now_ns() < shutdown_deadline_ns_) return;
+  tasks_->signal_all(SIGKILL);
+  loop_done_ = true;
+  loop_->stop();
+}
+
+Result<void> Kernel::kill_remote(CellId cell, std::uint64_t task, int signal) {
+  if (!membership_->live().has(cell)) return fail(Code::not_found, "there is no such task", cell);
+  const SignalBody body{task, signal, 0};
+  auto reply = rpc_->call(cell, op_signal_task, std::as_bytes(std::span(&body, 1)),
+                          kill_timeout_ns);
+  if (!reply) return fail(reply.error());
+  return {};
+}
+
+void Kernel::serve_rpc() {
+  const auto nothing = [](const RpcRequest&, RpcReply&) { return Result<void>(); };
+  rpc_->serve(op_null, RpcLevel::interrupt, nothing);
+  rpc_->serve(op_null_queued, RpcLevel::queued, nothing);
+  names_->serve();
+  rpc_->serve(op_signal_task, RpcLevel::queued,
+              [this](const RpcRequest& request, RpcReply&) -> Result<void> {
+                SignalBody body;
+                if (!request.get(body)) {
+                  return fail(Code::bad_argument, "the request makes no sense");
+                }
+                // Tasks belong to the control thread; the caller learns only whether there is one.
+                loop_->post([this, body] { (void)tasks_->signal(body.task, body.signal); });
+                return {};
+              });
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,89 @@
+#include "cell/control/clients.h"
+
+#include <atomic>
+
+#include "cell/home/fenced.h"
+
+namespace hive::cell {
+
+// A client's view of this node's memory from before its fence has arrived: until then nothing can be
+// given to it.
+class LateSpace final : public ClientSpace {
+ public:
+  void arrive(std::unique_ptr<machine::FencedSpace> space) {
+    space_ = std::make_unique<FencedClientSpace>(std::move(space));
+    ready_.store(space_.get(), std::memory_order_release);
+  }
+  Result<std::uint32_t> give(machine::PageRange range) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->give(range);
+  }
+  Result<void> open(machine::PageRange range) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->open(range);
+  }
+  Result<void> close(machine::PageRange range) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->close(range);
+  }
+  void forget(machine::PageRange range) override {
+    if (ClientSpace* space = ready()) space->forget(range);
+  }
+
+ private:
+  static Failure absent() { return fail(Code::not_found, "the process has not sent its fence"); }
+  ClientSpace* ready() const { return ready_.load(std::memory_order_acquire); }
+
+  std::unique_ptr<ClientSpace> space_;
+  std::atomic<ClientSpace*> ready_{nullptr};
+};
+
+Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, UniqueFd request_memory) {
+  auto space = std::make_shared<LateSpace>();
+  const auto client = home_.add_client(info, space);
+  if (!client) return fail(client.error());
+  Gate gate{*client, 0};
+  if (info.kind == ClientKind::task) {
+    auto pages = RequestPages::map(std::move(request_memory));
+    const Result<std::uint64_t> replies =
+        pages ? gates_.add(*client, std::move(*pages)) : Result<std::uint64_t>(fail(pages.error()));
+    if (!replies) {
+      home_.remove_client(*client, Leave::detached);
+      return fail(replies.error());
+    }
+    gate.replies = *replies;
+  }
+  const std::scoped_lock lock(mutex_);
+  entries_[gate.number] = {info, std::move(space)};
+  return gate;
+}
+
+Result<void> Clients::admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = entries_.find(gate.number);
+  if (found == entries_.end()) return fail(Code::not_found, "the process has gone");
+  found->second.space->arrive(std::move(space));
+  return {};
+}
+
+void Clients::remove(const Gate& gate, Leave why) {
+  {
+    const std::scoped_lock lock(mutex_);
+    entries_.erase(gate.number);
+  }
+  gates_.remove(gate.number);
+  home_.remove_client(gate.number, why);
+}
+
+std::shared_ptr<ClientSpace> Clients::space_of_kernel(CellId cell) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [number, entry] : entries_) {
+    if (entry.info.kind == ClientKind::kernel && entry.info.cell == cell) return entry.space;
+  }
+  return nullptr;
+}
+
+}  // namespace hive::cell

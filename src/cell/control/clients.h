@@ -1,0 +1,39 @@
+// Attached processes as clients of the home and its gate server: the registry behind attaching.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "cell/control/attach_server.h"
+#include "cell/gate/gate_server.h"
+#include "cell/home/home.h"
+
+namespace hive::cell {
+
+class LateSpace;
+
+class Clients final : public ClientRegistry {
+ public:
+  Clients(Home& home, GateServer& gates) : home_(home), gates_(gates) {}
+
+  Result<Gate> prepare(const ClientInfo& info, UniqueFd request_memory) override;
+  Result<void> admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) override;
+  void remove(const Gate& gate, Leave why) override;
+
+  // This node's user memory as the kernel of another cell has it mapped, or null. For measurements.
+  std::shared_ptr<ClientSpace> space_of_kernel(CellId cell);
+
+ private:
+  struct Entry {
+    ClientInfo info;
+    std::shared_ptr<LateSpace> space;
+  };
+  Home& home_;
+  GateServer& gates_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, Entry> entries_;  // guarded by mutex_
+};
+
+}  // namespace hive::cell

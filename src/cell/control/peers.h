@@ -1,0 +1,71 @@
+// The other cells, as this kernel is attached to them: each peer's memory behind its fence, its
+// doorbell, and what can switch it off.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <hive/error.h>
+#include "base/fd.h"
+#include "base/ids.h"
+#include "cell/boot/config.h"
+#include "machine/linux/fence.h"
+
+namespace hive::cell {
+
+// The descriptors that come with a welcome, in this order; a task gets the first three.
+enum WelcomeFd : std::size_t {
+  welcome_kernel_memory,
+  welcome_user_memory,
+  welcome_doorbell,
+  welcome_power_pidfd,
+  welcome_starter_pidfd,
+  welcome_kernel_pidfd,
+  welcome_kernel_path,  // O_PATH: can be reopened by a recovery master, not stored to by accident
+  welcome_user_path,
+  welcome_fds
+};
+
+struct Peer {
+  CellId cell = -1;
+  std::uint64_t incarnation = 0;
+  std::optional<machine::Fence> fence;
+  UniqueFd connection;
+  UniqueFd doorbell;
+  UniqueFd power_pidfd;
+  UniqueFd starter_pidfd;
+  UniqueFd kernel_pidfd;
+  UniqueFd kernel_path;
+  UniqueFd user_path;
+};
+
+// Attaches this kernel to another cell (the kernel's side of attach.h). Blocks up to deadline_ns.
+// Errors: cell_down, timed_out, version, corrupt (an answer that makes no sense), host.
+Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
+                          std::uint64_t deadline_ns);
+
+// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now on.
+// Errors: host.
+Result<void> truncate_memory(const Peer& peer);
+
+// The peers by cell. Thread-safe.
+class Peers {
+ public:
+  void add(Peer peer);
+  // Runs `use(peer)` under the lock; false when there is no such peer.
+  template <class Use>
+  bool with(CellId cell, Use use) {
+    const std::scoped_lock lock(mutex_);
+    if (cell < 0 || cell >= max_cells || !peers_[static_cast<std::size_t>(cell)]) return false;
+    use(*peers_[static_cast<std::size_t>(cell)]);
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::optional<Peer>, max_cells> peers_;  // guarded by mutex_
+};
+
+}  // namespace hive::cell

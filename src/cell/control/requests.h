@@ -1,0 +1,56 @@
+// Requests of the command (proto/control.h), served on the control thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "cell/boot/config.h"
+#include "cell/control/control_server.h"
+#include "cell/control/errands.h"
+#include "cell/control/event_loop.h"
+#include "cell/control/peers.h"
+#include "cell/control/survey.h"
+#include "cell/task/task_table.h"
+
+namespace hive::cell {
+
+// What requests need of the kernel. The functions are called on the control thread, but for
+// kill_remote, which runs as an errand and may block.
+struct RequestContext {
+  const Config& config;
+  EventLoop& loop;
+  Errands& errands;
+  Survey& survey;
+  TaskTable& tasks;
+  Peers& peers;
+  std::function<Result<void>(CellId cell, std::uint64_t task, int signal)> kill_remote;
+  // Faults of this very cell. Errors: bad_argument.
+  std::function<Result<void>(const std::string& kind, const std::string& how, std::uint64_t address)>
+      inject;
+  std::function<void()> shutdown;
+  std::function<Result<nlohmann::json>(const nlohmann::json& request)> measure;  // as an errand
+};
+
+class Requests {
+ public:
+  explicit Requests(RequestContext context) : context_(std::move(context)) {}
+
+  // The first message of a connection that is no attaching process. False: it is garbage.
+  bool serve(const ConnectionPtr& connection, machine::ChannelMessage message);
+
+ private:
+  using Json = nlohmann::json;
+  void dispatch(const ConnectionPtr& connection, const Json& request,
+                std::vector<UniqueFd>& descriptors);
+  void run(const ConnectionPtr& connection, const Json& request,
+           std::vector<UniqueFd>& descriptors);
+  void kill(const ConnectionPtr& connection, const Json& request);
+  void fault(const ConnectionPtr& connection, const Json& request);
+  void measure(const ConnectionPtr& connection, const Json& request);
+
+  RequestContext context_;
+};
+
+}  // namespace hive::cell

@@ -1,0 +1,232 @@
+#include "cell/control/survey.h"
+
+#include <cstring>
+
+#include "base/time.h"
+#include "cell/boot/panic_record.h"
+#include "cell/boot/published.h"
+#include "machine/node_header.h"
+
+namespace hive::cell {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr double bytes_per_page = machine::page_bytes;
+
+template <std::size_t N>
+std::string text_of(const std::array<char, N>& name) {
+  return {name.data(), ::strnlen(name.data(), N)};
+}
+
+Json list_of(CellSet cells) {
+  Json list = Json::array();
+  for (CellId cell = 0; cell < max_cells; ++cell) {
+    if (cells.has(cell)) list.push_back(cell);
+  }
+  return list;
+}
+
+const char* task_state_name(TaskState state) {
+  switch (state) {
+    case TaskState::starting: return "starting";
+    case TaskState::running: return "running";
+    case TaskState::ending: return "ending";
+  }
+  return "unknown";
+}
+
+Json task_json(const TaskInfo& task, std::uint64_t now) {
+  const double age_s =
+      now > task.started_ns ? static_cast<double>(now - task.started_ns) / ns_per_s : 0;
+  return {{"id", task.id},
+          {"cell", task.cell},
+          {"pid", task.pid},
+          {"state", task_state_name(task.state)},
+          {"program", text_of(task.program)},
+          {"attached", task.attached != 0},
+          {"age_s", age_s},
+          {"span", text_of(task.span_id)},
+          {"span_index", task.span_index},
+          {"span_count", task.span_count}};
+}
+
+}  // namespace
+
+struct Survey::Roots {
+  CarefulCopy<machine::NodeHeader> header;
+  CarefulCopy<CellRoot> cell;
+  CarefulCopy<HomeRoot> home;
+};
+
+Survey::Survey(const Config& config, const Membership& membership)
+    : config_(config), membership_(membership) {}
+
+void Survey::note_pid(CellId cell, std::int32_t pid) {
+  pids_[static_cast<std::size_t>(cell)] = pid;
+}
+
+Result<Survey::Roots> Survey::roots_of(CellId cell) {
+  const CarefulReader reader(config_.layout, cell, &counters(cell));
+  const std::uint64_t begin = config_.layout.kernel_begin(cell);
+  Result<Roots> roots;
+  const auto copied = reader.read_bytes_to(begin, roots->header.bytes(),
+                                           sizeof(machine::NodeHeader), alignof(std::uint64_t));
+  if (!copied) return fail(copied.error());
+  auto root = reader.read<CellRoot>(begin + roots->header->root_offset);
+  if (!root) return fail(root.error());
+  roots->cell = *root;
+  auto home = reader.read<HomeRoot>(roots->cell->home_root);
+  if (!home) return fail(home.error());
+  roots->home = *home;
+  return roots;
+}
+
+Json Survey::dead_cell(CellId cell) {
+  Json json = {{"id", cell}, {"state", "down"}, {"pid", pids_[static_cast<std::size_t>(cell)]},
+               {"epoch", membership_.epoch()}, {"live_set", Json::array()}};
+  for (const Membership::Loss& loss : membership_.losses()) {
+    if (loss.cell != cell) continue;
+    json["cause"] = loss.cause;
+    json["recovery_ms"] = static_cast<double>(loss.done_ns - loss.noticed_ns) / ns_per_ms;
+  }
+  const std::string last_words = read_panic_record(config_.panic_path(cell));
+  if (!last_words.empty()) json["last_words"] = last_words;
+  return json;
+}
+
+Json Survey::cell_status(CellId cell, CellSet live) {
+  if (!live.has(cell)) return dead_cell(cell);
+  auto roots = roots_of(cell);
+  if (!roots) {
+    return {{"id", cell}, {"state", "up"}, {"pid", pids_[static_cast<std::size_t>(cell)]},
+            {"epoch", 0}, {"live_set", Json::array()}, {"problem", roots.error().message()}};
+  }
+  const machine::NodeHeader& header = *roots->header;
+  const HomeRoot& home = *roots->home;
+  const auto mib = [](const std::atomic<std::uint64_t>& pages) {
+    return static_cast<double>(pages.load()) * bytes_per_page / (1 << 20);
+  };
+  return {{"id", cell},
+          {"state", "up"},
+          {"pid", roots->cell->pid},
+          {"epoch", header.epoch.load()},
+          {"live_set", list_of(CellSet(header.live_set.load()))},
+          {"clock", header.clock_word.load()},
+          {"tasks", roots->cell->tasks.count.load()},
+          {"memory",
+           {{"total_mib", mib(home.pages_total)},
+            {"segments_mib", mib(home.pages_in_segments)},
+            {"segments", home.segment_count.load()},
+            {"torn_pages", home.pages_torn.load()},
+            {"open_to_own_tasks_pages", home.pages_open_own.load()},
+            {"open_to_other_cells_pages", home.pages_open_others.load()}}}};
+}
+
+// What each task could destroy right now: the windows that it has open on this home.
+void Survey::add_windows(const CarefulReader& reader, const Roots& roots, Json& exposure) {
+  auto table = reader.read<WindowTable>(roots.home->windows);
+  if (!table) return;
+  const std::uint64_t now = now_ns();
+  for (const WindowRecord& window : (*table)->slots) {
+    if (window.task == 0 || (window.version.load() & 1) != 0) continue;
+    const double open_ms =
+        now > window.opened_at_ns ? static_cast<double>(now - window.opened_at_ns) / ns_per_ms : 0;
+    exposure.push_back({{"home", reader.cell()}, {"task", window.task}, {"cell", window.cell},
+                        {"segment", window.segment}, {"first_page", window.first_page},
+                        {"pages", window.pages}, {"shared", window.mode != 0},
+                        {"open_ms", open_ms}});
+  }
+}
+
+void Survey::add_blocked(const CarefulReader& reader, const Roots& roots, Json& blocked) {
+  auto ring = reader.read<BlockedRing>(roots.home->blocked);
+  if (!ring) return;
+  const std::uint64_t now = now_ns();
+  for (const BlockedStore& store : (*ring)->lines) {
+    if (store.number.load() == 0) continue;
+    const double ago_s =
+        now > store.time_ns ? static_cast<double>(now - store.time_ns) / ns_per_s : 0;
+    blocked.push_back({{"number", store.number.load()}, {"home", reader.cell()},
+                       {"cell", store.cell}, {"task", store.task},
+                       {"program", text_of(store.program)}, {"instruction", store.instruction},
+                       {"address", store.address}, {"page", store.page},
+                       {"segment", store.segment}, {"ago_s", ago_s}});
+  }
+}
+
+Json Survey::status() {
+  const CellSet live = membership_.live();
+  Json cells = Json::array();
+  Json exposure = Json::array();
+  Json blocked = Json::array();
+  Json checks = Json::array();
+  for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
+    cells.push_back(cell_status(cell, live));
+    if (!live.has(cell)) continue;
+    if (auto roots = roots_of(cell)) {
+      const CarefulReader reader(config_.layout, cell, &counters(cell));
+      add_windows(reader, *roots, exposure);
+      add_blocked(reader, *roots, blocked);
+    }
+    const CarefulCounters& counted = counters(cell);
+    cells.back()["failed_checks"] = counted.corrupt.load();
+  }
+  return {{"ok", true},
+          {"machine", config_.machine},
+          {"firewall", machine::firewall_mode_name(config_.firewall)},
+          {"seen_by", config_.self},
+          {"epoch", membership_.epoch()},
+          {"live_set", list_of(live)},
+          {"sabotage", config_.sabotage},
+          {"cells", cells},
+          {"exposure", exposure},
+          {"blocked_stores", blocked}};
+}
+
+Json Survey::tasks() {
+  const CellSet live = membership_.live();
+  const std::uint64_t now = now_ns();
+  Json tasks = Json::array();
+  Json unread = Json::array();
+  for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
+    if (!live.has(cell)) continue;
+    const CarefulReader reader(config_.layout, cell, &counters(cell));
+    constexpr int tries_max = 8;  // the list may change under the walk
+    for (int tries = 1;; ++tries) {
+      Json found = Json::array();
+      auto roots = roots_of(cell);
+      if (!roots) break;
+      const auto walked = reader.walk_list<TaskRecord>(
+          roots->cell->tasks.first.load(), &TaskRecord::next, tasks_max,
+          [&](const TaskRecord& record, std::uint64_t) {
+            found.push_back(task_json(record.info, now));
+            return true;
+          });
+      if (!walked && walked.error().code == Code::busy && tries < tries_max) continue;
+      if (!walked) unread.push_back(cell);
+      for (Json& task : found) tasks.push_back(std::move(task));
+      break;
+    }
+  }
+  return {{"ok", true}, {"machine", config_.machine}, {"tasks", tasks}, {"unread_cells", unread}};
+}
+
+Result<FoundSegment> Survey::find_segment(CellId cell, std::string_view name) {
+  auto roots = roots_of(cell);
+  if (!roots) return fail(roots.error());
+  const CarefulReader reader(config_.layout, cell, &counters(cell));
+  FoundSegment found;
+  auto walked = reader.walk_list<SegmentRecord>(
+      roots->home->segments.load(), &SegmentRecord::next, segments_max,
+      [&](const SegmentRecord& record, std::uint64_t) {
+        const bool is_it = record.state.load() == SegmentState::live && text_of(record.name) == name;
+        if (is_it) found = {cell, record.id};
+        return !is_it;
+      });
+  if (found.home >= 0) return found;
+  if (!walked) return fail(walked.error());
+  return fail(Code::not_found, "there is no segment of this name", cell);
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,57 @@
+// What the whole machine looks like from this cell: read out of the kernel memory of every live
+// cell by careful reference, so that a cell that hangs can be looked at too. No message is sent.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/ids.h"
+#include "cell/boot/config.h"
+#include "cell/careful/careful.h"
+#include "cell/home/published.h"
+#include "cell/member/membership.h"
+#include "cell/task/task_table.h"
+
+namespace hive::cell {
+
+// Where a segment is, as its home publishes it.
+struct FoundSegment {
+  CellId home = -1;
+  std::uint64_t id = 0;
+};
+
+class Survey {
+ public:
+  Survey(const Config& config, const Membership& membership);
+
+  // Called by the control thread while the machine boots: the pid of a cell, which is shown for it
+  // after it is gone.
+  void note_pid(CellId cell, std::int32_t pid);
+
+  nlohmann::json status();  // the answer to `status`, see control.h
+  nlohmann::json tasks();   // the answer to `ps`
+
+  // The live segment of this name on that cell. Errors: not_found, and those of CarefulReader.
+  Result<FoundSegment> find_segment(CellId cell, std::string_view name);
+
+  CarefulCounters& counters(CellId cell) { return counters_[static_cast<std::size_t>(cell)]; }
+
+ private:
+  struct Roots;
+  Result<Roots> roots_of(CellId cell);
+  nlohmann::json cell_status(CellId cell, CellSet live);
+  void add_windows(const CarefulReader& reader, const Roots& roots, nlohmann::json& exposure);
+  void add_blocked(const CarefulReader& reader, const Roots& roots, nlohmann::json& blocked);
+  nlohmann::json dead_cell(CellId cell);
+
+  const Config& config_;
+  const Membership& membership_;
+  std::array<std::int32_t, max_cells> pids_{};
+  std::array<CarefulCounters, max_cells> counters_{};
+};
+
+}  // namespace hive::cell
