@@ -21,8 +21,8 @@ class Segment;
 struct SegmentOptions;
 
 struct AttachOptions {
-  std::string machine;  // empty: $HIVE_MACHINE (set by `hive run`), else "hive"
-  int cell = -1;        // -1: $HIVE_CELL (set by `hive run`), else the lowest cell that is up
+  std::string machine{};  // empty: $HIVE_MACHINE (set by `hive run`), else "hive"
+  int cell = -1;          // -1: $HIVE_CELL (set by `hive run`), else the lowest cell that is up
 };
 
 // A cell as this task's own cell sees it.

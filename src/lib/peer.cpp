@@ -1,0 +1,86 @@
+#include "lib/peer.h"
+
+#include <array>
+
+#include <sched.h>
+#include <sys/socket.h>
+
+#include "base/safe_copy.h"
+#include "base/time.h"
+
+namespace hive::lib {
+namespace {
+
+GateSurroundings surroundings(const Attached& attached, const Membership& membership,
+                              CallState& state) {
+  const auto& welcome = attached.welcome;
+  GateSurroundings with;
+  with.self = membership.cell;
+  with.server = welcome.node;
+  with.own_header = membership.own_header();
+  with.server_header = machine::node_header(membership.layout, welcome.node);
+  with.replies = reinterpret_cast<const proto::GateReplies*>(welcome.replies);
+  with.requests = attached.requests.requests();
+  with.doorbell = attached.doorbell.get();
+  with.closing = &state.closing;
+  with.spin = &state.spin;
+  return with;
+}
+
+// The header of the node is what everything else is found by.
+Result<void> check_header(const Attached& attached) {
+  const CellId cell = attached.welcome.node;
+  const machine::NodeHeader* header = machine::node_header(attached.welcome.layout, cell);
+  std::uint32_t magic = 0;
+  std::uint32_t version = 0;
+  std::uint64_t incarnation = 0;
+  if (!safe_load32(&header->magic, magic) || !safe_load32(&header->layout_version, version) ||
+      !safe_load64(&header->incarnation, incarnation)) {
+    return fail(Code::cell_down, "the memory of the cell has failed", cell);
+  }
+  if (magic != machine::node_magic || incarnation != attached.welcome.incarnation) {
+    return fail(Code::corrupt, "the memory of the cell is not what its welcome said", cell);
+  }
+  if (version != machine::node_layout_version) {
+    return fail(Code::version, "the cell was built with another layout of its memory", cell);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Peer>> Peer::create(Attached attached, const Membership& membership,
+                                           CallState& state) {
+  if (auto header = check_header(attached); !header) return fail(header.error());
+  return std::unique_ptr<Peer>(new Peer(std::move(attached), membership, state));
+}
+
+Peer::Peer(Attached attached, const Membership& membership, CallState& state)
+    : cell_(attached.welcome.node),
+      incarnation_(attached.welcome.incarnation),
+      mode_(static_cast<machine::FirewallMode>(attached.welcome.firewall_mode)),
+      attached_(std::make_unique<Attached>(std::move(attached))),
+      gate_(surroundings(*attached_, membership, state)),
+      windows_(mode_) {}
+
+bool Peer::retire(std::uint64_t deadline_ns) noexcept {
+  retired_.store(true, std::memory_order_seq_cst);
+  if (attached_ == nullptr) return true;
+  // Not just closed: a child of fork may hold a copy, and the cell is to see the end now.
+  ::shutdown(attached_->connection.get(), SHUT_RDWR);
+  while (users_.load(std::memory_order_acquire) != 0) {
+    if (now_ns() >= deadline_ns) return false;
+    ::sched_yield();
+  }
+  attached_.reset();
+  return true;
+}
+
+void Peer::close_in_child() noexcept {
+  // The object itself is left as it is: it is a copy of the parent's, and never used nor destroyed.
+  if (retired_.load() || attached_ == nullptr) return;
+  ::close(attached_->connection.get());
+  ::close(attached_->doorbell.get());
+}
+
+}  // namespace hive::lib

@@ -1,0 +1,103 @@
+// How a session comes to a segment: by creating it, or by finding its home and opening it there.
+#include <algorithm>
+#include <chrono>
+
+#include "lib/causes.h"
+#include "lib/deadline.h"
+#include "lib/segment_impl.h"
+
+namespace hive::lib {
+namespace {
+
+using machine::page_bytes;
+using proto::GateOp;
+
+constexpr std::size_t segment_name_max = 63;
+constexpr std::uint64_t find_pause_min_ns = 500 * ns_per_us;
+constexpr std::uint64_t find_pause_max_ns = 20 * ns_per_ms;
+
+Result<void> check_name(std::string_view name) {
+  const auto fits = [](char c) { return c >= 0x20 && c <= 0x7e && c != '/'; };
+  if (!name.empty() && name.size() <= segment_name_max && std::ranges::all_of(name, fits)) return {};
+  return fail(Code::bad_argument, "a name has 1 to 63 printable characters and no '/'");
+}
+
+// What a home says about a segment is input.
+Result<SegmentPlace> place_of(const GateValues& values, const SessionImpl& session, CellId home) {
+  const std::uint64_t limit = session.membership().layout.user_pages();
+  const std::uint64_t first = values[1];
+  const std::uint64_t pages = values[2];
+  if (pages == 0 || pages > limit || first > limit - pages) {
+    return fail(Code::corrupt, cause_bad_reply, home);
+  }
+  SegmentPlace place;
+  place.id = values[0];
+  place.pages = {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(pages)};
+  return place;
+}
+
+Result<std::shared_ptr<SegmentImpl>> at_home(const std::shared_ptr<SessionImpl>& session,
+                                             CellId home, const GateCall& call) {
+  auto peer = session->attached_to(home);
+  if (!peer) return fail(peer.error());
+  auto values = session->call(**peer, call);
+  if (!values) return fail(values.error());
+  auto place = place_of(*values, *session, home);
+  if (!place) return fail(place.error());
+  return std::make_shared<SegmentImpl>(session, *peer, std::string(call.name), *place);
+}
+
+Result<std::shared_ptr<SegmentImpl>> open_once(const std::shared_ptr<SessionImpl>& session,
+                                               std::string_view name) {
+  const Membership& membership = session->membership();
+  auto own = session->attached_to(membership.cell);
+  if (!own) return fail(own.error());
+  auto found = session->call(**own, {.op = GateOp::segment_find, .name = name});
+  if (!found) return fail(found.error());
+  const std::uint64_t home = (*found)[0];
+  if (home >= membership.layout.cells) return fail(Code::corrupt, cause_bad_reply, membership.cell);
+  return at_home(session, static_cast<CellId>(home),
+                 {.op = GateOp::segment_open, .name = name});
+}
+
+}  // namespace
+
+Result<std::shared_ptr<SegmentImpl>> create_segment(const std::shared_ptr<SessionImpl>& session,
+                                                    std::string_view name, std::uint64_t bytes,
+                                                    CellId home, bool keep) {
+  if (auto usable = session->check(); !usable) return fail(usable.error());
+  if (auto good = check_name(name); !good) return fail(good.error());
+  const Membership& membership = session->membership();
+  const CellId at = home == -1 ? membership.cell : home;
+  if (bytes == 0 || bytes > membership.layout.user_bytes) {
+    return fail(Code::bad_argument, "a size must be more than zero and fit into the node", at);
+  }
+  const std::uint64_t whole = (bytes + page_bytes - 1) / page_bytes * page_bytes;
+  auto made = at_home(session, at,
+                      {.op = GateOp::segment_create,
+                       .args = {whole, keep ? proto::segment_flag_keep : 0},
+                       .name = name});
+  if (made && (*made)->bytes() < bytes) return fail(Code::corrupt, cause_bad_reply, at);
+  return made;
+}
+
+Result<std::shared_ptr<SegmentImpl>> open_segment(const std::shared_ptr<SessionImpl>& session,
+                                                  std::string_view name,
+                                                  std::chrono::nanoseconds wait) {
+  if (auto usable = session->check(); !usable) return fail(usable.error());
+  if (auto good = check_name(name); !good) return fail(good.error());
+  const std::uint64_t deadline_ns = deadline_in(wait);
+  std::uint64_t pause_ns = find_pause_min_ns;
+  while (true) {
+    auto opened = open_once(session, name);
+    if (opened || wait.count() <= 0) return opened;
+    // `busy`: its home is just making it.
+    if (opened.error().code != Code::not_found && opened.error().code != Code::busy) return opened;
+    const std::uint64_t now = now_ns();
+    if (now >= deadline_ns) return fail(Code::timed_out, "no segment of this name came up in time");
+    session->pause(std::min(pause_ns, deadline_ns - now));
+    pause_ns = std::min(pause_ns * 3 / 2, find_pause_max_ns);
+  }
+}
+
+}  // namespace hive::lib

@@ -1,0 +1,49 @@
+#include "lib/window_ranges.h"
+
+#include <algorithm>
+
+namespace hive::lib {
+
+using machine::PageRange;
+
+std::vector<PageRange> subtract(PageRange range, const std::vector<PageRange>& others) {
+  std::vector<PageRange> sorted;
+  for (const PageRange& other : others) {
+    if (other.overlaps(range)) sorted.push_back(other);
+  }
+  std::ranges::sort(sorted, {}, &PageRange::first);
+  std::vector<PageRange> left;
+  std::uint32_t at = range.first;
+  for (const PageRange& other : sorted) {
+    if (other.first > at) left.push_back({at, other.first - at});
+    at = std::max(at, other.end());
+  }
+  if (at < range.end()) left.push_back({at, range.end() - at});
+  return left;
+}
+
+Result<void> WindowRanges::begin(const machine::Fence& fence, PageRange range) {
+  if (!needed()) return {};
+  const std::scoped_lock lock(mutex_);
+  if (auto done = fence.begin_stores(range); !done) {
+    for (const PageRange& part : subtract(range, open_)) (void)fence.end_stores(part);
+    return done;
+  }
+  open_.push_back(range);
+  return {};
+}
+
+Result<void> WindowRanges::end(const machine::Fence& fence, PageRange range) {
+  if (!needed()) return {};
+  const std::scoped_lock lock(mutex_);
+  const auto found = std::ranges::find(open_, range);
+  if (found == open_.end()) return {};
+  open_.erase(found);
+  Result<void> outcome;
+  for (const PageRange& part : subtract(range, open_)) {
+    if (auto done = fence.end_stores(part); !done) outcome = done;
+  }
+  return outcome;
+}
+
+}  // namespace hive::lib
