@@ -1,0 +1,42 @@
+# The commands at the top of the README, and those of daily work. CMake does the building.
+.PHONY: run build test verify soak lint deps bench test-stock-kernel clean
+
+CPUS := $(shell nproc)
+# Tests boot machines that keep the processors busy: at most two at a time.
+TEST_JOBS ?= $(shell [ $(CPUS) -lt 2 ] && echo 1 || echo 2)
+
+# Builds, boots a machine of four cells, runs a program on it, kills a cell, shows what went on.
+run: deps build
+	@scripts/demo.sh build
+
+build: deps
+	@scripts/build.sh release
+
+# Builds and runs every test.
+test: build
+	cd build && ctest --output-on-failure --parallel $(TEST_JOBS) --timeout 600
+
+# The whole suite under each compiler and sanitizer, then the linters.
+verify: test
+	scripts/verify.sh
+	scripts/lint.sh
+
+# The tests that boot machines, again and again, each round with other seeds.
+soak: build
+	scripts/soak.sh build $(ROUNDS)
+
+bench: build
+	build/hive bench
+
+# The firewall's tests and a short boot-run-kill under Debian 12's own kernel, in QEMU.
+test-stock-kernel: build
+	scripts/stock-kernel/run.sh build
+
+lint: build
+	scripts/lint.sh
+
+deps:
+	@scripts/install-deps.sh
+
+clean:
+	rm -rf build build-debug build-asan build-tsan build-clang

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# What `make run` shows: a machine of four cells, a parallel program across all of them, a cell that
+# is killed in the middle, and the rest of the machine going on.
+# Usage: scripts/demo.sh BUILD_DIR
+set -euo pipefail
+
+build=$(cd "$1" && pwd)
+hive=$build/hive
+name=demo-$$
+picture=$build/teapot.png
+work=$(mktemp -d)
+start_ns=$(date +%s%N)
+victim=2
+
+say() {
+  local ms=$((($(date +%s%N) - start_ns) / 1000000))
+  printf '%3d.%03d s  %s\n' $((ms / 1000)) $((ms % 1000)) "$*"
+}
+finish() {
+  "$hive" shutdown --name "$name" >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap finish EXIT
+# Waits until the command in "$@" succeeds, at most 30 s.
+wait_until() {
+  for _ in $(seq 600); do
+    if "$@"; then return 0; fi
+    sleep 0.05
+  done
+  echo "demo: waited 30 s for: $*" >&2
+  return 1
+}
+state_of() {  # CELL
+  "$hive" status --json --name "$name" |
+    python3 -c 'import json,sys; print(json.load(sys.stdin)["cells"][int(sys.argv[1])]["state"])' "$1"
+}
+
+say "boot     a machine of four cells: hive boot --cells 4"
+"$hive" boot --cells 4 --name "$name" >/dev/null
+say "up       $("$hive" status --json --name "$name" | python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+up = [c["id"] for c in s["cells"] if c["state"] == "up"]
+print("cells", *up, "are up; firewall:", s["firewall"])')"
+
+say "run      the teapot, traced by a component on each cell: hive run --span all -- raytrace --survive"
+"$hive" run --span all --name "$name" -- "$build/raytrace" --survive --json --output "$picture" \
+  >"$work/report" 2>"$work/errors" &
+run=$!
+
+tiles_done() {  # as the queue of the picture says
+  grep -q -E '([3-9][0-9]|100) ?%' "$work/errors"
+}
+wait_until tiles_done
+say "tracing  a third of the picture is done, by all four cells"
+"$hive" fault kill-cell "$victim" --name "$name" >/dev/null
+say "kill     SIGKILL for the kernel of cell $victim: hive fault kill-cell $victim"
+is_down() { [ "$(state_of $victim)" = down ]; }
+wait_until is_down
+say "down     $("$hive" status --json --name "$name" | python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+c = s["cells"][int(sys.argv[1])]
+others = [c["id"] for c in s["cells"] if c["state"] == "up"]
+print(f"cell {sys.argv[1]} was marked down and its pages taken back in {c.get(\"recovery_ms\", 0):.1f} ms;",
+      "cells", *others, f"go on in epoch {s[\"epoch\"]}")' "$victim")"
+status=0
+wait "$run" || status=$?
+grep -v '%' "$work/errors" | sed 's/^/           | /' || true
+if [ "$status" != 0 ]; then
+  echo "demo: the run ended with status $status" >&2
+  exit 1
+fi
+say "done     $(python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+print(f"{r[\"tiles\"]} tiles, {r[\"tiles_done_again\"]} of them lost with the cell and done again;",
+      f"{r[\"seconds\"]:.1f} s")' "$work/report")"
+say "picture  $picture"
+if [ -x "$build/raytrace-threads" ]; then
+  "$build/raytrace-threads" --quiet --output "$work/plain.png"
+  if cmp -s "$picture" "$work/plain.png"; then
+    say "same     bit for bit what the threaded program without Hive draws"
+  else
+    echo "demo: the picture differs from that of raytrace-threads" >&2
+    exit 1
+  fi
+fi
+"$hive" shutdown --name "$name" >/dev/null
+say "off      hive shutdown; nothing is left"

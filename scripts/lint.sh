@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Looks over the sources with clang-tidy, and for lines that are too long. Needs build/ configured.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+readonly line_max=100
+readonly file_lines_max=400
+
+fail=0
+sources() { find src include programs bench tests -name '*.cpp' -o -name '*.h' | sort; }
+
+while read -r file; do
+  awk -v max=$line_max -v file="$file" 'length($0) > max { print file ":" NR ": " length($0) " columns"; bad = 1 }
+    END { exit bad }' "$file" || fail=1
+  lines=$(wc -l <"$file")
+  if [ "$lines" -gt $file_lines_max ]; then
+    echo "$file: $lines lines, more than one subject"
+    fail=1
+  fi
+done < <(sources)
+
+if command -v clang-tidy >/dev/null; then
+  find src programs -name '*.cpp' | sort | xargs -P "$(nproc)" -n 4 \
+    clang-tidy -p build --quiet --warnings-as-errors='*' 2>/dev/null || fail=1
+else
+  echo 'clang-tidy is not there: apt-get install -y clang-tidy' >&2
+  fail=1
+fi
+exit $fail

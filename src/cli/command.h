@@ -1,0 +1,42 @@
+// What the subcommands have in common: how they are registered, how they complain.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "monitor/refusal.h"
+
+namespace hive::cli {
+
+struct Context {
+  int status = 0;                    // exit status that the chosen subcommand leaves
+  std::vector<std::string> program;  // `hive run`: the program and its arguments
+};
+
+// Each adds its subcommand to the command line, with a callback that does the work.
+void add_boot(CLI::App& app, Context& context);
+void add_check(CLI::App& app, Context& context);
+void add_fault(CLI::App& app, Context& context);
+void add_kill(CLI::App& app, Context& context);
+void add_ps(CLI::App& app, Context& context);
+void add_run(CLI::App& app, Context& context);
+void add_shutdown(CLI::App& app, Context& context);
+void add_status(CLI::App& app, Context& context);
+
+// The option --name, of nearly all of them.
+void add_name(CLI::App& command, std::string& name);
+
+// One line on standard error, "hive: TEXT".
+void complain(const std::string& text);
+// The same for a refusal; returns its exit status.
+int complain(const monitor::Refusal& refusal);
+
+// For option values: a whole number within bounds, or a usage error that names the option.
+int number_option(const std::string& option, const std::string& text, int lowest, int highest);
+
+// The number of a signal by number or name ("9", "KILL", "SIGKILL"), or 0.
+int signal_number(const std::string& text);
+
+}  // namespace hive::cli

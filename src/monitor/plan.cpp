@@ -1,0 +1,124 @@
+#include "monitor/plan.h"
+
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "monitor/directories.h"
+#include "monitor/host.h"
+#include "monitor/sizes.h"
+
+namespace hive::monitor {
+namespace {
+
+using machine::FirewallMode;
+
+// Page tables, stacks and heaps of the processes of one node, and a word for each page of the
+// machine in its own page tables.
+constexpr std::uint64_t process_bytes_per_cell = std::uint64_t{4} << 20;
+
+std::uint64_t bytes_needed(const machine::Layout& layout) {
+  return (layout.kernel_bytes + layout.user_bytes + process_bytes_per_cell) * layout.cells;
+}
+
+Outcome<void> check_options(const BootOptions& options) {
+  if (!proto::is_machine_name(options.machine)) {
+    return refuse(exit_usage, fmt::format("'{}' is no name for a machine: 1 to {} of a-z 0-9 _ -",
+                                          options.machine, proto::machine_name_max));
+  }
+  if (options.cells < 1 || options.cells > max_cells) {
+    return refuse(exit_usage,
+                  fmt::format("a machine has 1 to {} cells, not {}", max_cells, options.cells));
+  }
+  if (options.memory_bytes < memory_bytes_min) {
+    return refuse(exit_usage, fmt::format("a cell needs at least {} of memory, not {}",
+                                          format_size(memory_bytes_min),
+                                          format_size(options.memory_bytes)));
+  }
+  return {};
+}
+
+Outcome<void> check_memory(const machine::Layout& layout) {
+  const HostMemory host = host_memory();
+  const std::uint64_t need = bytes_needed(layout);
+  if (need <= host.available) return {};
+  std::string text = fmt::format("{} cells of {} need {}, and this host has {} to give", layout.cells,
+                                 format_size(layout.user_bytes), format_size(need),
+                                 format_size(host.available));
+  if (!host.limited_by.empty()) text += fmt::format(" (limit of control group {})", host.limited_by);
+  return refuse(exit_failed, text + fmt::format(" of {}", format_size(host.total)));
+}
+
+Outcome<FirewallMode> choose_firewall(std::optional<FirewallMode> wanted) {
+  if (wanted == FirewallMode::cooperative) return FirewallMode::cooperative;
+  const FirewallMode best = machine::probe_firewall_mode();
+  if (best == FirewallMode::cooperative) {
+    return refuse(exit_failed,
+                  "this host refuses userfaultfd, without which nothing stops one cell from writing "
+                  "another's memory.\nAllow it: in a container, with a seccomp profile that permits "
+                  "userfaultfd (docker run --security-opt seccomp=unconfined) or "
+                  "--device /dev/userfaultfd;\nelsewhere: sudo chmod 666 /dev/userfaultfd\nOr go "
+                  "without protection between cells: hive boot --firewall=cooperative");
+  }
+  if (wanted == FirewallMode::mmu && best != FirewallMode::mmu) {
+    return refuse(exit_failed, "this kernel has no UFFDIO_CONTINUE_MODE_WP, which --firewall=mmu "
+                               "needs; --firewall=mmu-windowed works");
+  }
+  return wanted.value_or(best);
+}
+
+Outcome<void> find_programs(BootPlan& plan) {
+  const std::string dir = program_directory();
+  plan.node_program = dir + "/hive-node";
+  plan.kernel_program = dir + "/hive-cell";
+  for (const std::string& program : {plan.node_program, plan.kernel_program}) {
+    if (::access(program.c_str(), X_OK) != 0) {
+      return refuse(exit_failed, fmt::format("{} can not be started: {}", program,
+                                             std::strerror(errno)));
+    }
+  }
+  return {};
+}
+
+std::string make_boot_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+}  // namespace
+
+Outcome<BootPlan> plan_layout(const BootOptions& options) {
+  if (auto done = check_options(options); !done) return tl::unexpected(done.error());
+  BootPlan plan;
+  plan.machine = options.machine;
+  // Beyond the span of the machine the sums of make_layout() could wrap.
+  if (options.memory_bytes <= machine::machine_span_max) {
+    plan.layout = machine::make_layout(options.cells, options.memory_bytes);
+  }
+  if (plan.layout.stride == 0) {
+    return refuse(exit_usage, fmt::format("{} cells of {} do not fit into the {} of addresses that a "
+                                          "machine has", options.cells,
+                                          format_size(options.memory_bytes),
+                                          format_size(machine::machine_span_max)));
+  }
+  plan.machine_dir = std::filesystem::absolute(proto::machine_dir(options.machine)).string();
+  plan.state_dir = state_directory(options.machine);
+  plan.boot_id = make_boot_id();
+  return plan;
+}
+
+Outcome<void> fit_to_host(BootPlan& plan, const BootOptions& options) {
+  if (auto done = find_programs(plan); !done) return done;
+  if (auto done = check_memory(plan.layout); !done) return done;
+  const auto firewall = choose_firewall(options.firewall);
+  if (!firewall) return tl::unexpected(firewall.error());
+  plan.firewall = *firewall;
+  plan.namespaces = options.namespaces && host_allows_namespaces();
+  plan.processors = share_processors(allowed_processors(), plan.cells());
+  return {};
+}
+
+}  // namespace hive::monitor
