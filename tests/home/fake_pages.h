@@ -1,0 +1,110 @@
+// Page tables and frames made of arrays: they behave as the machine's do (a give skips holes, a belief
+// about what was given may be stale until forgotten), and note every breach of what a home promises.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cell/home/page_tables.h"
+
+namespace hive::cell::test {
+
+using machine::PageRange;
+
+class FakeSpace;
+
+// The frames of a node. Thread-safe. Everything is under one mutex, as memory is coherent.
+class FakeNode final : public FrameMemory {
+ public:
+  explicit FakeNode(std::uint32_t pages) : pages_(pages) {}
+
+  Result<void> take_back(PageRange range) override;
+  Result<void> refill(PageRange range) override;
+
+  std::shared_ptr<FakeSpace> make_space();
+  std::vector<std::string> breaches() const {
+    const std::scoped_lock lock(mutex_);
+    return breaches_;
+  }
+  std::uint64_t times_taken_back(std::uint32_t page) const {
+    const std::scoped_lock lock(mutex_);
+    return pages_[page].taken_back;
+  }
+  void refuse_refill(bool refuse) {
+    const std::scoped_lock lock(mutex_);
+    refuse_refill_ = refuse;
+  }
+  // Runs in the middle of the next take_back, with no lock held.
+  void on_take_back(std::function<void()> hook) {
+    const std::scoped_lock lock(mutex_);
+    take_back_hook_ = std::move(hook);
+  }
+
+ private:
+  friend class FakeSpace;
+  struct Page {
+    bool hole = false;
+    std::uint64_t content = 0;
+    std::uint64_t taken_back = 0;
+  };
+  struct InFlight {
+    const FakeSpace* space;
+    PageRange range;
+  };
+  void enter_locked(const FakeSpace* space, PageRange range);
+  void leave_locked(const FakeSpace* space, PageRange range);
+
+  mutable std::mutex mutex_;
+  std::vector<Page> pages_;
+  std::vector<std::weak_ptr<FakeSpace>> spaces_;
+  std::vector<InFlight> in_flight_;
+  std::vector<std::string> breaches_;
+  bool refuse_refill_ = false;
+  std::function<void()> take_back_hook_;
+};
+
+enum class SpaceCall : std::uint8_t { give, open, close };
+
+class FakeSpace final : public ClientSpace {
+ public:
+  explicit FakeSpace(FakeNode& node) : node_(node), entries_(node.pages_.size()) {}
+
+  Result<std::uint32_t> give(PageRange range) override;
+  Result<void> open(PageRange range) override;
+  Result<void> close(PageRange range) override;
+  void forget(PageRange range) override;
+
+  // What the process does. None / false: a fault.
+  std::optional<std::uint64_t> load(std::uint32_t page) const;
+  bool store(std::uint32_t page, std::uint64_t value);
+  // The process ends: its page tables are gone.
+  void die();
+  // Runs in the middle of every call until it is replaced, with no lock held.
+  void on_call(std::function<void(SpaceCall, PageRange)> hook);
+  // The calls of that kind fail as if Linux refused.
+  void refuse(std::optional<SpaceCall> call);
+
+ private:
+  enum class Entry : std::uint8_t { none, readable, writable };
+  struct Slot {
+    Entry entry = Entry::none;
+    bool believed_given = false;
+  };
+  Result<void> begin(SpaceCall call, PageRange range);
+  void run_hook(SpaceCall call, PageRange range);
+  bool install_locked(std::uint32_t page);
+
+  friend class FakeNode;
+  FakeNode& node_;
+  std::vector<Slot> entries_;  // this and all that follows: guarded by node_.mutex_
+  bool dead_ = false;
+  std::function<void(SpaceCall, PageRange)> hook_;
+  std::optional<SpaceCall> refused_;
+};
+
+}  // namespace hive::cell::test

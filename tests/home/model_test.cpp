@@ -1,0 +1,188 @@
+// Tasks that write, commit, abort, reset and are killed at random moments, against a model: a group of
+// pages that was only ever written whole is at any time what was last committed, or lost; never a
+// mixture, and never something that somebody wrote and did not commit.
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <random>
+#include <thread>
+
+#include "home_fixture.h"
+
+namespace hive::cell::test {
+namespace {
+
+constexpr std::uint32_t groups = 12;
+constexpr std::uint32_t group_pages = 5;  // so that groups and blocks of 64 KiB do not line up
+constexpr int actors = 6;
+constexpr std::uint64_t rounds_of_actor = 4000;
+
+// What may be in a group: the last committed stamp, and the stamp whose commit was under way when we
+// looked last. Changed only by whoever has the exclusive window, or had it and died.
+struct Group {
+  std::atomic<std::uint64_t> committed{0};
+  std::atomic<std::uint64_t> pending{0};
+};
+
+class ModelTest : public HomeTest {
+ protected:
+  // A task that may be killed from outside at any moment.
+  struct Actor {
+    std::mutex mutex;
+    TestClient client;  // guarded by mutex; the actor copies it
+    std::atomic<std::uint64_t> deaths{0};
+  };
+
+  unsigned seed() const {
+    const char* given = std::getenv("HIVE_TEST_SEED");
+    return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
+                            : std::random_device{}();
+  }
+  TestClient enter(CellId cell) {
+    const TestClient client = attach(cell);
+    EXPECT_TRUE(home->open_segment(client.id, "model"));
+    return client;
+  }
+  void work(Actor& actor, CellId cell, unsigned actor_seed);
+  bool write_group(const TestClient& client, std::uint32_t g, std::uint64_t stamp, bool abort);
+  void check_group(const TestClient& client, std::uint32_t g);
+  void kill_someone(std::mt19937& random, std::vector<std::unique_ptr<Actor>>& all);
+
+  std::array<Group, groups> model;
+  SegmentView segment;
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> commits{0}, losses{0}, next_stamp{1};
+};
+
+// With the exclusive window on it, so nobody changes it: what is in it must be in the model.
+void ModelTest::check_group(const TestClient& client, std::uint32_t g) {
+  const std::uint32_t first = segment.pages.first + g * group_pages;
+  const std::uint64_t pending = model[g].pending.load();
+  const std::uint64_t committed = model[g].committed.load();
+  std::optional<std::uint64_t> whole;
+  for (std::uint32_t p = first; p < first + group_pages; ++p) {
+    const auto value = client.space->load(p);
+    if (!value) return;  // killed meanwhile
+    if (!whole) whole = value;
+    ASSERT_EQ(*value, *whole) << "a mixture in group " << g;
+  }
+  ASSERT_TRUE(*whole == committed || *whole == pending || *whole == 0)
+      << "group " << g << " holds " << *whole << ", not " << committed << " or " << pending;
+  model[g].committed.store(*whole);
+}
+
+// False when the client is dead and a new one is needed.
+bool ModelTest::write_group(const TestClient& client, std::uint32_t g, std::uint64_t stamp,
+                            bool abort) {
+  const std::uint32_t offset = g * group_pages;
+  const auto window = open(client, segment, offset, group_pages);
+  if (!window) {
+    const Code code = window.error().code;
+    if (code == Code::not_found) return false;
+    if (code == Code::busy) return true;
+    EXPECT_EQ(code, Code::lost) << window.error().message();
+    losses.fetch_add(1);
+    const auto done = reset(client, segment, offset, group_pages);
+    if (!done && done.error().code == Code::not_found) return false;
+    EXPECT_TRUE(done || done.error().code == Code::busy) << done.error().message();
+    return true;
+  }
+  check_group(client, g);
+  const std::uint32_t first = segment.pages.first + offset;
+  for (std::uint32_t p = first; p < first + group_pages; ++p) {
+    if (!client.space->store(p, stamp)) return false;
+    if (stamp % 3 == 0) std::this_thread::yield();
+  }
+  if (abort) return home->abort_window(client.id, *window).has_value();
+  model[g].pending.store(stamp);
+  const auto done = home->commit_window(client.id, *window);
+  if (!done) return false;
+  commits.fetch_add(1);
+  return true;
+}
+
+void ModelTest::work(Actor& actor, CellId cell, unsigned actor_seed) {
+  std::mt19937 random(actor_seed);
+  for (std::uint64_t round = 0; round < rounds_of_actor && !HasFatalFailure(); ++round) {
+    TestClient client;
+    {
+      const std::scoped_lock lock(actor.mutex);
+      client = actor.client;
+    }
+    const std::uint32_t g = random() % groups;
+    const std::uint32_t first = segment.pages.first + g * group_pages;
+    if (random() % 3 == 0) (void)load_fault(client, first + random() % group_pages).has_value();
+    const bool alive = write_group(client, g, next_stamp.fetch_add(1), random() % 16 == 0);
+    if (alive) continue;
+    const std::scoped_lock lock(actor.mutex);
+    if (actor.client.id == client.id) kill(client);  // lost its window some other way
+    actor.client = enter(cell);
+  }
+}
+
+void ModelTest::kill_someone(std::mt19937& random, std::vector<std::unique_ptr<Actor>>& all) {
+  if (random() % 8 == 0) {
+    const CellId cell = static_cast<CellId>(2 + random() % 2);
+    for (const auto& actor : all) {
+      const std::scoped_lock lock(actor->mutex);
+      // The power of the cell is switched off before anybody hears of it.
+      if (static_cast<CellId>(2 + (&actor - all.data()) % 2) == cell) actor->client.space->die();
+    }
+    home->on_cell_down(cell);
+    return;
+  }
+  Actor& actor = *all[random() % all.size()];
+  const std::scoped_lock lock(actor.mutex);
+  kill(actor.client);
+  actor.deaths.fetch_add(1);
+}
+
+TEST_F(ModelTest, EveryPageIsWhatWasCommittedLastOrLost) {
+  const unsigned chosen = seed();
+  RecordProperty("seed", std::to_string(chosen));
+  SCOPED_TRACE("HIVE_TEST_SEED=" + std::to_string(chosen));
+  std::mt19937 random(chosen);
+  const auto keeper = attach(0);
+  segment = make(keeper, "model", groups * group_pages, true);
+  std::vector<std::unique_ptr<Actor>> all;
+  for (int i = 0; i < actors; ++i) {
+    all.push_back(std::make_unique<Actor>());
+    all.back()->client = enter(static_cast<CellId>(2 + i % 2));
+  }
+  std::vector<std::thread> threads;
+  std::atomic<int> working{actors};
+  for (int i = 0; i < actors; ++i) {
+    threads.emplace_back([this, &all, &working, i, actor_seed = static_cast<unsigned>(random())] {
+      work(*all[static_cast<std::size_t>(i)], static_cast<CellId>(2 + i % 2), actor_seed);
+      --working;
+    });
+  }
+  while (working.load() > 0) {
+    kill_someone(random, all);
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& actor : all) kill(actor->client);
+
+  const auto last = enter(0);
+  for (std::uint32_t g = 0; g < groups; ++g) {
+    const auto window = open(last, segment, g * group_pages, group_pages);
+    if (!window) {
+      EXPECT_EQ(code_of(window), Code::lost);
+      continue;
+    }
+    check_group(last, g);
+    EXPECT_TRUE(home->commit_window(last.id, *window));
+  }
+  EXPECT_GT(commits.load(), 0u);
+  EXPECT_EQ(home->root()->pages_open_others, 0u);
+  EXPECT_TRUE(home->reset(last.id, segment.id, 0, groups * group_pages));
+  EXPECT_EQ(home->root()->pages_torn, 0u);
+  std::printf("seed %u: %llu commits, %llu losses\n", chosen,
+              static_cast<unsigned long long>(commits.load()),
+              static_cast<unsigned long long>(losses.load()));
+}
+
+}  // namespace
+}  // namespace hive::cell::test
