@@ -42,6 +42,17 @@ void pin(int cpu) {
   pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
+// A thread that is on its processor from the beginning, whatever the scheduling class.
+template <class Body>
+std::thread thread_on(int cpu, Body body) {
+  cpu_set_t own;
+  pthread_getaffinity_np(pthread_self(), sizeof own, &own);
+  pin(cpu);
+  std::thread thread(body);
+  pthread_setaffinity_np(pthread_self(), sizeof own, &own);
+  return thread;
+}
+
 // A node whose memory is mapped at its place in the layout.
 class Node {
  public:
@@ -88,8 +99,7 @@ struct Lines {
 
 double lines_round(int cpu, int calls) {
   auto lines = std::make_unique<Lines>();
-  std::thread other([&] {
-    pin(cpu);
+  std::thread other = thread_on(cpu, [&] {
     for (std::uint32_t i = 1; i <= static_cast<std::uint32_t>(calls) + 1; ++i) {
       while (lines->ping.load(std::memory_order_acquire) != i) cpu_relax();
       lines->pong.store(i, std::memory_order_release);
@@ -110,8 +120,7 @@ double eventfd_round(int cpu, int calls) {
   const UniqueFd ping(::eventfd(0, 0));
   const UniqueFd pong(::eventfd(0, 0));
   std::uint64_t value = 1;
-  std::thread other([&] {
-    pin(cpu);
+  std::thread other = thread_on(cpu, [&] {
     std::uint64_t v = 1;
     for (int i = 0; i <= calls; ++i) {
       HIVE_CHECK(::read(ping.get(), &v, 8) == 8);
@@ -139,10 +148,9 @@ double median(std::vector<double> values) {
 class Receiver {
  public:
   Receiver(Node& node, int cpu)
-      : node_(node), thread_([this, cpu] {
-          pin(cpu);
+      : node_(node), thread_(thread_on(cpu, [this] {
           while (running_.load()) node_.rpc->receive_loop_once(now_ns() + 10 * ns_per_ms);
-        }) {}
+        })) {}
   ~Receiver() {
     running_ = false;
     node_.rpc->wake_receiver();

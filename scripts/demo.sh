@@ -62,8 +62,9 @@ import json, sys
 s = json.load(sys.stdin)
 c = s["cells"][int(sys.argv[1])]
 others = [c["id"] for c in s["cells"] if c["state"] == "up"]
-print(f"cell {sys.argv[1]} was marked down and its pages taken back in {c.get(\"recovery_ms\", 0):.1f} ms;",
-      "cells", *others, f"go on in epoch {s[\"epoch\"]}")' "$victim")"
+ms, epoch = c.get("recovery_ms", 0), s["epoch"]
+print(f"cell {sys.argv[1]} was powered off and marked down in {ms:.1f} ms;",
+      "cells", *others, f"go on in epoch {epoch}")' "$victim")"
 status=0
 wait "$run" || status=$?
 grep -v '%' "$work/errors" | sed 's/^/           | /' || true
@@ -74,8 +75,9 @@ fi
 say "done     $(python3 -c '
 import json, sys
 r = json.load(open(sys.argv[1]))
-print(f"{r[\"tiles\"]} tiles, {r[\"tiles_done_again\"]} of them lost with the cell and done again;",
-      f"{r[\"seconds\"]:.1f} s")' "$work/report")"
+tiles, again, seconds = r["tiles"], r["tiles_done_again"], r["seconds"]
+print(f"{tiles} tiles in {seconds:.1f} s; {again} were lost with the cell and done again")' \
+  "$work/report")"
 say "picture  $picture"
 if [ -x "$build/raytrace-threads" ]; then
   "$build/raytrace-threads" --quiet --output "$work/plain.png"

@@ -28,7 +28,8 @@ std::string read_all(int fd) {
   std::string text(std::min(static_cast<std::size_t>(info.st_size), answer_bytes_max), '\0');
   std::size_t done = 0;
   while (done < text.size()) {
-    const ssize_t n = ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    const ssize_t n =
+        ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
     if (n <= 0) return {};
     done += static_cast<std::size_t>(n);
   }
@@ -45,8 +46,8 @@ Json parse(const char* begin, std::size_t bytes) {
 Outcome<Machine> find_machine(const std::string& name) {
   if (!proto::is_machine_name(name)) {
     return monitor::refuse(monitor::exit_usage,
-                           fmt::format("'{}' is no name for a machine: 1 to {} of a-z 0-9 _ -", name,
-                                       proto::machine_name_max));
+                           fmt::format("'{}' is no name for a machine: 1 to {} of a-z 0-9 _ -",
+                                       name, proto::machine_name_max));
   }
   Machine machine{name, proto::machine_dir(name), 0};
   if (!proto::is_private_dir(machine.dir) ||
@@ -64,8 +65,9 @@ Outcome<Machine> find_machine(const std::string& name) {
 
 Incoming receive_json(int socket, std::uint64_t deadline_ns) {
   auto message = machine::channel_receive(socket, deadline_ns);
-  if (!message) return {Json(), message.error().code != Code::timed_out,
-                        message.error().code == Code::timed_out};
+  if (!message)
+    return {Json(), message.error().code != Code::timed_out,
+            message.error().code == Code::timed_out};
   if (message->end) return {Json(), true, false};
   Json json = parse(reinterpret_cast<const char*>(message->bytes.data()), message->bytes.size());
   if (text_of(json, "in") == "memfd" && !message->fds.empty()) {
@@ -80,8 +82,8 @@ Answer ask(const std::string& socket_path, const Json& request, std::uint64_t ti
   if (!socket) return {};
   const std::uint64_t deadline_ns = now_ns() + timeout_ns;
   const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
-  const auto sent = machine::channel_send(socket->get(), machine::bytes_of(std::string_view(text)), {},
-                                          deadline_ns);
+  const auto sent = machine::channel_send(socket->get(), machine::bytes_of(std::string_view(text)),
+                                          {}, deadline_ns);
   if (!sent) return {sent.error().code == Code::timed_out ? Asked::silent : Asked::down, Json()};
   Incoming incoming = receive_json(socket->get(), deadline_ns);
   if (incoming.end) return {};
@@ -123,9 +125,11 @@ Outcome<Json> ask_any(const Machine& machine, const Json& request, const std::ve
     return monitor::refuse(monitor::exit_failed,
                            fmt::format("no cell of machine '{}' answers", machine.name));
   }
-  return monitor::refuse(monitor::exit_not_running,
-                         fmt::format("no cell of machine '{}' is alive (end it with `hive shutdown`, "
-                                     "start it afresh with `hive boot`)", machine.name));
+  return monitor::refuse(
+      monitor::exit_not_running,
+      fmt::format("no cell of machine '{}' is alive (end it with `hive shutdown`, "
+                  "start it afresh with `hive boot`)",
+                  machine.name));
 }
 
 std::string refusal_text(const Json& answer) {

@@ -40,8 +40,8 @@ struct Answer {
 Answer ask(const std::string& socket_path, const Json& request, std::uint64_t timeout_ns);
 Answer ask_cell(const Machine& machine, int cell, const Json& request, std::uint64_t timeout_ns);
 
-// Asks the cells in the order of `cells`, or of their numbers, until one answers with "ok": true or
-// refuses. Errors: exit_not_running (no cell lives), exit_failed (none answers; refused).
+// Asks the cells in the order of `cells`, or of their numbers, until one answers with "ok": true
+// or refuses. Errors: exit_not_running (no cell lives), exit_failed (none answers; refused).
 Outcome<Json> ask_any(const Machine& machine, const Json& request);
 Outcome<Json> ask_any(const Machine& machine, const Json& request, const std::vector<int>& cells);
 

@@ -29,8 +29,9 @@ monitor::BootOptions read_options(const BootArguments& arguments) {
   options.cells = number_option("--cells", arguments.cells, 1, max_cells);
   const auto memory = monitor::parse_size(arguments.memory);
   if (!memory) {
-    throw CLI::ValidationError(fmt::format("--memory wants a size such as 64M or 1G, not '{}'",
-                                           arguments.memory), CLI::ExitCodes::ValidationError);
+    throw CLI::ValidationError(
+        fmt::format("--memory wants a size such as 64M or 1G, not '{}'", arguments.memory),
+        CLI::ExitCodes::ValidationError);
   }
   options.memory_bytes = *memory;
   for (const FirewallMode mode :
@@ -40,7 +41,8 @@ monitor::BootOptions read_options(const BootArguments& arguments) {
   if (!options.firewall && arguments.firewall != "auto") {
     throw CLI::ValidationError(
         fmt::format("--firewall is auto, mmu, mmu-windowed or cooperative, not '{}'",
-                    arguments.firewall), CLI::ExitCodes::ValidationError);
+                    arguments.firewall),
+        CLI::ExitCodes::ValidationError);
   }
   options.namespaces = !arguments.no_namespaces;
   return options;
@@ -73,15 +75,18 @@ void add_boot(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<BootArguments>();
   CLI::App* command = app.add_subcommand("boot", "Start a machine; returns once all cells are up");
   command->add_option("--cells", arguments->cells, "Number of cells, 1 to 64")
-      ->type_name("N")->capture_default_str();
+      ->type_name("N")
+      ->capture_default_str();
   command->add_option("--memory", arguments->memory, "Memory of each cell, with suffix K, M or G")
-      ->type_name("SIZE")->capture_default_str();
+      ->type_name("SIZE")
+      ->capture_default_str();
   add_name(*command, arguments->name);
-  command->add_flag("--foreground", arguments->foreground,
-                    "Stay; Ctrl-C shuts the machine down");
-  command->add_option("--firewall", arguments->firewall,
-                      "auto, mmu, mmu-windowed, or cooperative (no protection between cells)")
-      ->type_name("MODE")->capture_default_str();
+  command->add_flag("--foreground", arguments->foreground, "Stay; Ctrl-C shuts the machine down");
+  command
+      ->add_option("--firewall", arguments->firewall,
+                   "auto, mmu, mmu-windowed, or cooperative (no protection between cells)")
+      ->type_name("MODE")
+      ->capture_default_str();
   command->add_flag("--no-namespaces", arguments->no_namespaces, "Do without PID namespaces");
   command->callback([arguments, &context] { context.status = boot(*arguments); });
 }

@@ -6,11 +6,11 @@
 #include <memory>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/command.h"
 #include "machine/linux/fence.h"
@@ -58,23 +58,30 @@ std::string kernel_release() {
 void print_as_json(const std::vector<Finding>& findings, FirewallMode mode) {
   Json checks = Json::array();
   for (const Finding& finding : findings) {
-    Json check = {{"name", finding.name}, {"ok", finding.ok}, {"required", finding.required},
+    Json check = {{"name", finding.name},
+                  {"ok", finding.ok},
+                  {"required", finding.required},
                   {"detail", finding.detail}};
     if (!finding.ok) check["cure"] = finding.cure;
     checks.push_back(std::move(check));
   }
-  const Json report = {{"kernel", kernel_release()}, {"oldest_kernel", oldest_kernel},
+  const Json report = {{"kernel", kernel_release()},
+                       {"oldest_kernel", oldest_kernel},
                        {"firewall", machine::firewall_mode_name(mode)},
-                       {"ok", all_required(findings)}, {"checks", checks}};
+                       {"ok", all_required(findings)},
+                       {"checks", checks}};
   fmt::print("{}\n", report.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 const char* mode_meaning(FirewallMode mode) {
   switch (mode) {
-    case FirewallMode::mmu: return "pages are closed one by one";
-    case FirewallMode::mmu_windowed: return "this kernel has no UFFDIO_CONTINUE_MODE_WP (6.4): "
-                                            "mappings are read-only outside windows";
-    case FirewallMode::cooperative: break;
+    case FirewallMode::mmu:
+      return "pages are closed one by one";
+    case FirewallMode::mmu_windowed:
+      return "this kernel has no UFFDIO_CONTINUE_MODE_WP (6.4): "
+             "mappings are read-only outside windows";
+    case FirewallMode::cooperative:
+      break;
   }
   return "no protection between cells; `hive boot` wants to be told so";
 }
@@ -129,7 +136,8 @@ std::string first_line(const std::string& path) {
 
 void add_check(CLI::App& app, Context& context) {
   auto as_json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("check", "Try out what this host allows, and how to cure it");
+  CLI::App* command =
+      app.add_subcommand("check", "Try out what this host allows, and how to cure it");
   command->add_flag("--json", *as_json, "As JSON");
   command->callback([as_json, &context] { context.status = check(*as_json); });
 }

@@ -59,8 +59,10 @@ int try_seals() {
   constexpr std::size_t bytes = machine::page_bytes;
   const int memory = ::memfd_create("hive-check", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (memory < 0 || ::ftruncate(memory, bytes) != 0) return errno;
-  if (::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED) return errno;
-  if (::fcntl(memory, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0) return errno;
+  if (::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED)
+    return errno;
+  if (::fcntl(memory, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    return errno;
   void* later = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
   return later == MAP_FAILED && errno == EPERM ? 0 : EINVAL;
 }
@@ -83,9 +85,10 @@ Finding system_call(const char* name, int error, const char* what_for) {
   Finding finding;
   finding.name = name;
   finding.ok = error == 0;
-  finding.detail = finding.ok ? what_for
-                              : fmt::format("{}: {}", what_for,
-                                            error < 0 ? "the test was killed" : std::strerror(error));
+  finding.detail = finding.ok
+                       ? what_for
+                       : fmt::format("{}: {}", what_for,
+                                     error < 0 ? "the test was killed" : std::strerror(error));
   finding.cure = newer_kernel;
   return finding;
 }
@@ -112,9 +115,10 @@ Finding check_namespaces() {
   finding.name = "namespaces";
   finding.required = false;
   finding.ok = in_child([] { return monitor::host_allows_namespaces() ? 0 : 1; }) == 0;
-  finding.detail = finding.ok ? "tasks of a node are in a PID namespace, and die with it at once"
-                              : "no PID namespace: a task that forks away from its parent may outlive "
-                                "its node";
+  finding.detail = finding.ok
+                       ? "tasks of a node are in a PID namespace, and die with it at once"
+                       : "no PID namespace: a task that forks away from its parent may outlive "
+                         "its node";
   finding.cure = namespace_cure();
   return finding;
 }
@@ -126,8 +130,10 @@ Finding check_yama() {
   finding.required = false;
   finding.ok = scope.empty() || scope == "0" || ::geteuid() == 0;
   finding.detail = finding.ok ? "gdb can attach to running tasks"
-                              : fmt::format("kernel.yama.ptrace_scope is {}: gdb can not attach to "
-                                            "running tasks; nothing else needs it", scope);
+                              : fmt::format(
+                                    "kernel.yama.ptrace_scope is {}: gdb can not attach to "
+                                    "running tasks; nothing else needs it",
+                                    scope);
   finding.cure = "sudo sysctl -w kernel.yama.ptrace_scope=0";
   return finding;
 }
@@ -136,7 +142,8 @@ Finding check_yama() {
 
 std::vector<Finding> check_kernel() {
   return {
-      system_call("futex_waitv", in_child(&try_futex_waitv), "waits for many lifelines (Linux 5.16)"),
+      system_call("futex_waitv", in_child(&try_futex_waitv),
+                  "waits for many lifelines (Linux 5.16)"),
       system_call("pidfd", in_child(&try_pidfd), "switches nodes off (Linux 5.4)"),
       system_call("memfd seals", in_child(&try_seals), "keep kernel memory read-only (Linux 5.1)"),
       system_call("seccomp", in_child(&try_seccomp), "keeps tasks from going round the firewall"),

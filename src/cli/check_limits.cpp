@@ -47,18 +47,17 @@ Finding check_memory() {
   finding.name = "memory";
   // Not tried when the figures say no: the host might kill somebody else over it.
   finding.ok = need <= host.available && in_child(&try_memory) == 0;
-  finding.detail = fmt::format("{} of {} available{}; a machine of default size takes {}",
-                               monitor::format_size(host.available), monitor::format_size(host.total),
-                               host.limited_by.empty() ? "" : " in group " + host.limited_by,
-                               monitor::format_size(need));
-  const std::uint64_t each = std::max(host.available / monitor::default_cells / 2 >> 20, std::uint64_t{1});
+  finding.detail = fmt::format(
+      "{} of {} available{}; a machine of default size takes {}",
+      monitor::format_size(host.available), monitor::format_size(host.total),
+      host.limited_by.empty() ? "" : " in group " + host.limited_by, monitor::format_size(need));
+  const std::uint64_t each =
+      std::max(host.available / monitor::default_cells / 2 >> 20, std::uint64_t{1});
   finding.cure = fmt::format("hive boot --cells {} --memory {}M", monitor::default_cells, each);
   return finding;
 }
 
-int try_addresses() {
-  return machine::reserve_machine_range(default_layout()) ? 0 : 1;
-}
+int try_addresses() { return machine::reserve_machine_range(default_layout()) ? 0 : 1; }
 
 Finding check_addresses() {
   Finding finding;
@@ -100,7 +99,8 @@ int try_threads() {
   ::pthread_attr_setstacksize(&attributes, 128 * 1024);
   for (int i = 0; i < threads_needed; ++i) {
     pthread_t thread;
-    if (const int error = ::pthread_create(&thread, &attributes, &wait_for_end, nullptr)) return error;
+    if (const int error = ::pthread_create(&thread, &attributes, &wait_for_end, nullptr))
+      return error;
   }
   return 0;
 }
@@ -129,9 +129,11 @@ Finding check_threads() {
 
 int try_mappings() {
   constexpr std::size_t page = machine::page_bytes;
-  void* range = ::mmap(nullptr, 2 * mappings_needed * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* range =
+      ::mmap(nullptr, 2 * mappings_needed * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (range == MAP_FAILED) return errno;
-  for (std::size_t i = 0; i < mappings_needed; ++i) {  // every other page becomes a mapping of its own
+  for (std::size_t i = 0; i < mappings_needed;
+       ++i) {  // every other page becomes a mapping of its own
     if (::mprotect(static_cast<char*>(range) + 2 * i * page, page, PROT_READ) != 0) return errno;
   }
   return 0;
@@ -149,8 +151,8 @@ Finding check_mappings() {
 }  // namespace
 
 std::vector<Finding> check_limits() {
-  return {check_memory(),      check_addresses(), check_descriptors(),
-          check_threads(), check_mappings()};
+  return {check_memory(), check_addresses(), check_descriptors(), check_threads(),
+          check_mappings()};
 }
 
 }  // namespace hive::cli

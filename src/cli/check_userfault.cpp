@@ -20,7 +20,7 @@ namespace hive::cli {
 namespace {
 
 constexpr const char* device = "/dev/userfaultfd";
-constexpr int no_fence = 255;       // a store went through
+constexpr int no_fence = 255;  // a store went through
 constexpr std::uint8_t expected_exit = 0;
 
 int try_system_call() {
@@ -67,9 +67,11 @@ int try_fence() {
 }
 
 std::string cure(int system_call, int by_device) {
-  const bool in_container = ::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0;
+  const bool in_container =
+      ::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0;
   if (system_call == ENOSYS) return "sudo apt-get install -y linux-image-amd64   # and boot it";
-  if (in_container) return "docker run --security-opt seccomp=unconfined ...   # a profile that permits it";
+  if (in_container)
+    return "docker run --security-opt seccomp=unconfined ...   # a profile that permits it";
   if (by_device == EACCES || by_device == EPERM) return fmt::format("sudo chmod 666 {}", device);
   return "sudo sysctl -w vm.unprivileged_userfaultfd=1";
 }
@@ -82,9 +84,11 @@ std::vector<Finding> check_userfault() {
   Finding userfault;
   userfault.name = "userfaultfd";
   userfault.ok = system_call == 0 || by_device == 0;
-  userfault.detail = system_call == 0 ? "by system call" : by_device == 0 ? device
-                         : fmt::format("system call: {}; {}: {}", std::strerror(system_call), device,
-                                       std::strerror(by_device));
+  userfault.detail = system_call == 0 ? "by system call"
+                     : by_device == 0
+                         ? device
+                         : fmt::format("system call: {}; {}: {}", std::strerror(system_call),
+                                       device, std::strerror(by_device));
   userfault.cure = cure(system_call, by_device);
 
   const int fence = in_child(&try_fence);
@@ -92,10 +96,12 @@ std::vector<Finding> check_userfault() {
   firewall.name = "firewall";
   firewall.ok = fence == expected_exit;
   firewall.detail = firewall.ok ? "a store to a closed page is a bus error"
-                    : fence == no_fence ? "a store to a closed page WENT THROUGH"
-                                        : fmt::format("can not be set up: {}", std::strerror(fence));
-  firewall.cure = userfault.ok ? "sudo apt-get install -y linux-image-amd64   # 5.19 or newer; boot it"
-                               : userfault.cure;
+                    : fence == no_fence
+                        ? "a store to a closed page WENT THROUGH"
+                        : fmt::format("can not be set up: {}", std::strerror(fence));
+  firewall.cure = userfault.ok
+                      ? "sudo apt-get install -y linux-image-amd64   # 5.19 or newer; boot it"
+                      : userfault.cure;
   return {userfault, firewall};
 }
 

@@ -35,7 +35,8 @@ int number_option(const std::string& option, const std::string& text, int lowest
 }
 
 int signal_number(const std::string& text) {
-  if (const auto number = monitor::parse_number(text, 1, NSIG - 1)) return static_cast<int>(*number);
+  if (const auto number = monitor::parse_number(text, 1, NSIG - 1))
+    return static_cast<int>(*number);
   std::string_view name = text;
   if (name.substr(0, 3) == "SIG") name.remove_prefix(3);
   for (int number = 1; number < NSIG; ++number) {

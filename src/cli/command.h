@@ -16,6 +16,7 @@ struct Context {
 };
 
 // Each adds its subcommand to the command line, with a callback that does the work.
+void add_bench(CLI::App& app, Context& context);
 void add_boot(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);
@@ -32,6 +33,10 @@ void add_name(CLI::App& command, std::string& name);
 void complain(const std::string& text);
 // The same for a refusal; returns its exit status.
 int complain(const monitor::Refusal& refusal);
+
+// Ends a machine whose name is sound, whatever that takes, and leaves nothing of it. Returns
+// whether there was one. Errors: exit_failed (it does not end).
+monitor::Outcome<bool> shut_down_machine(const std::string& name);
 
 // For option values: a whole number within bounds, or a usage error that names the option.
 int number_option(const std::string& option, const std::string& text, int lowest, int highest);

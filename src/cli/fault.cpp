@@ -41,8 +41,9 @@ std::uint64_t read_address(const std::string& text) {
     used = 0;
   }
   if (used == text.size() && used != 0 && text[0] != '-') return address;
-  throw CLI::ValidationError(fmt::format("--address wants an address such as 0x550000000000, not '{}'",
-                                         text), CLI::ExitCodes::ValidationError);
+  throw CLI::ValidationError(
+      fmt::format("--address wants an address such as 0x550000000000, not '{}'", text),
+      CLI::ExitCodes::ValidationError);
 }
 
 // A cell that fails at once may not get to answer: no answer is as good as one.
@@ -75,9 +76,9 @@ int fault(const FaultKind& kind, const FaultArguments& arguments) {
   const auto machine = find_machine(arguments.name);
   if (!machine) return complain(machine.error());
   if (cell >= machine->cells) {
-    return complain(Refusal{monitor::exit_usage,
-                            fmt::format("machine '{}' has the cells 0 to {}, not {}", machine->name,
-                                        machine->cells - 1, cell)});
+    return complain(
+        Refusal{monitor::exit_usage, fmt::format("machine '{}' has the cells 0 to {}, not {}",
+                                                 machine->name, machine->cells - 1, cell)});
   }
   return kind.by_itself ? fault_by_itself(*machine, cell, request)
                         : fault_by_others(*machine, cell, request);
@@ -86,14 +87,19 @@ int fault(const FaultKind& kind, const FaultArguments& arguments) {
 void add_kind(CLI::App& faults, const FaultKind& kind, Context& context) {
   auto arguments = std::make_shared<FaultArguments>();
   CLI::App* command = faults.add_subcommand(kind.name, kind.description);
-  command->add_option("cell", arguments->cell, "Number of the cell")->type_name("CELL")->required();
+  command->add_option("cell", arguments->cell, "Number of the cell")
+      ->type_name("CELL")
+      ->required();
   const std::string name = kind.name;
   if (name == "hang-cell") {
     command->add_option("--how", arguments->how, "stop, loop or deadlock")
-        ->check(CLI::IsMember({"stop", "loop", "deadlock"}))->capture_default_str();
+        ->check(CLI::IsMember({"stop", "loop", "deadlock"}))
+        ->capture_default_str();
   }
   if (name == "wild-store") {
-    command->add_option("--address", arguments->address, "Where to store")->type_name("A")->required();
+    command->add_option("--address", arguments->address, "Where to store")
+        ->type_name("A")
+        ->required();
   }
   add_name(*command, arguments->name);
   command->callback([&kind, arguments, &context] { context.status = fault(kind, *arguments); });

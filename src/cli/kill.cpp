@@ -22,7 +22,8 @@ struct KillArguments {
 };
 
 int kill(const KillArguments& arguments) {
-  const auto task = monitor::parse_number(arguments.task, 1, std::numeric_limits<std::int64_t>::max());
+  const auto task =
+      monitor::parse_number(arguments.task, 1, std::numeric_limits<std::int64_t>::max());
   if (!task) {
     throw CLI::ValidationError(
         fmt::format("TASK is a number as `hive ps` shows it, not '{}'", arguments.task),
@@ -44,9 +45,12 @@ int kill(const KillArguments& arguments) {
 void add_kill(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<KillArguments>();
   CLI::App* command = app.add_subcommand("kill", "Send a signal to a task");
-  command->add_option("task", arguments->task, "Number of the task")->type_name("TASK")->required();
+  command->add_option("task", arguments->task, "Number of the task")
+      ->type_name("TASK")
+      ->required();
   command->add_option("--signal", arguments->signal, "Name or number of the signal")
-      ->type_name("S")->capture_default_str();
+      ->type_name("S")
+      ->capture_default_str();
   add_name(*command, arguments->name);
   command->callback([arguments, &context] { context.status = kill(*arguments); });
 }

@@ -31,16 +31,27 @@ bool has_open(const fs::path& process, const struct stat& file) {
 
 }  // namespace
 
+std::vector<int> lock_holders(const std::string& lock_path) {
+  std::vector<int> holders;
+  struct stat file {};
+  if (::stat(lock_path.c_str(), &file) != 0) return holders;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("/proc", error)) {
+    const auto pid = monitor::parse_number(entry.path().filename().string(), 1, pid_highest);
+    if (pid && *pid != ::getpid() && has_open(entry.path(), file)) {
+      holders.push_back(static_cast<int>(*pid));
+    }
+  }
+  return holders;
+}
+
 int kill_lock_holders(const std::string& lock_path) {
   struct stat file {};
   if (::stat(lock_path.c_str(), &file) != 0) return 0;
   int killed = 0;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator("/proc", error)) {
-    const auto pid = monitor::parse_number(entry.path().filename().string(), 1, pid_highest);
-    if (!pid || *pid == ::getpid() || !has_open(entry.path(), file)) continue;
-    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(*pid), 0)));
-    if (!pidfd || !has_open(entry.path(), file)) continue;
+  for (const int pid : lock_holders(lock_path)) {
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd || !has_open(fs::path("/proc") / std::to_string(pid), file)) continue;
     if (::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) == 0) ++killed;
   }
   return killed;

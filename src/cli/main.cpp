@@ -18,11 +18,12 @@ using hive::cli::Context;
 
 constexpr const char* footer =
     "Exit status: 0 done; 1 failed; 2 wrong usage; 3 the machine is not running; 4 it is running\n"
-    "already. `hive run` passes on the status of the program (128 + N if signal N ended it); 75 the\n"
+    "already. `hive run` passes on the status of the program (128 + N if signal N ended it); 75 "
+    "the\n"
     "task was lost with its cell; 126 the program can not be executed; 127 it was not found.\n";
 
-// `hive run [OPTIONS] [--] PROGRAM ARGS...`: from PROGRAM on nothing is an option of ours. Cuts the
-// program off the arguments and returns it.
+// `hive run [OPTIONS] [--] PROGRAM ARGS...`: from PROGRAM on nothing is an option of ours. Cuts
+// the program off the arguments and returns it.
 std::vector<std::string> split_program(std::vector<const char*>& arguments) {
   if (arguments.size() < 2 || std::string_view(arguments[1]) != "run") return {};
   std::size_t i = 2;
@@ -52,7 +53,8 @@ void fill_standard_streams() {
 int dispatch(std::vector<const char*> arguments) {
   Context context;
   context.program = split_program(arguments);
-  CLI::App app("Runs programs on a machine made of cells that share memory, but not fate.", "hive");
+  CLI::App app("Runs programs on a machine made of cells that share memory, but not fate.",
+               "hive");
   app.set_version_flag("--version", fmt::format("hive {}", hive::monitor::version()));
   app.require_subcommand(1);
   app.footer(footer);
@@ -63,6 +65,7 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_kill(app, context);
   hive::cli::add_fault(app, context);
   hive::cli::add_check(app, context);
+  hive::cli::add_bench(app, context);
   hive::cli::add_shutdown(app, context);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());

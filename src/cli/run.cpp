@@ -1,5 +1,5 @@
-// hive run: a program on a cell, or one component of it on each of several cells. Standard streams,
-// signals and the exit status are those of the program.
+// hive run: a program on a cell, or one component of it on each of several cells. Standard
+// streams, signals and the exit status are those of the program.
 
 #include <csignal>
 #include <memory>
@@ -16,11 +16,15 @@ namespace hive::cli {
 namespace {
 
 constexpr const char* run_footer =
-    "PROGRAM without a '/' is looked up in PATH. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,\n"
-    "SIGCONT, SIGWINCH and SIGTSTP are passed on to it, and its exit status is that of `hive run`\n"
+    "PROGRAM without a '/' is looked up in PATH. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, "
+    "SIGUSR2,\n"
+    "SIGCONT, SIGWINCH and SIGTSTP are passed on to it, and its exit status is that of `hive "
+    "run`\n"
     "(128 + N if signal N ended it). Of a span: the status of the first component that fails.\n"
-    "When a cell fails, its task is lost: one line on standard error says so, and the status is 75.\n"
-    "Of a span, if at least one component succeeds all the same, it is the worst of the survivors.\n"
+    "When a cell fails, its task is lost: one line on standard error says so, and the status is "
+    "75.\n"
+    "Of a span, if at least one component succeeds all the same, it is the worst of the "
+    "survivors.\n"
     "126: the program can not be executed; 127: it was not found.\n";
 
 struct RunArguments {
@@ -53,7 +57,8 @@ Outcome<std::vector<Component>> start_on(const Machine& machine, const Program& 
   std::vector<Component> components;
   const int count = static_cast<int>(cells.size());
   for (int i = 0; i < count; ++i) {
-    auto component = start_component(machine, program, cells[static_cast<std::size_t>(i)], i, count);
+    auto component =
+        start_component(machine, program, cells[static_cast<std::size_t>(i)], i, count);
     if (!component) return tl::unexpected(component.error().refusal);
     components.push_back(std::move(*component));
   }
@@ -72,7 +77,8 @@ Outcome<std::vector<Component>> start(const Machine& machine, const Program& pro
     return start_on(machine, program, {cell});
   }
   if (arguments.span.empty()) return start_on_any_cell(machine, program);
-  const int count = arguments.span == "all" ? 0 : number_option("--span", arguments.span, 1, max_cells);
+  const int count =
+      arguments.span == "all" ? 0 : number_option("--span", arguments.span, 1, max_cells);
   const auto cells = cells_of_span(machine, count);
   if (!cells) return tl::unexpected(cells.error());
   return start_on(machine, program, *cells);
@@ -108,9 +114,11 @@ void add_run(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Run a program on the machine");
   add_name(*command, arguments->name);
-  auto* cell = command->add_option("--cell", arguments->cell, "Run it on this cell")->type_name("N");
-  auto* span = command->add_option("--span", arguments->span,
-                                   "Run one component of it on each of N cells, or of all that are up");
+  auto* cell =
+      command->add_option("--cell", arguments->cell, "Run it on this cell")->type_name("N");
+  auto* span =
+      command->add_option("--span", arguments->span,
+                          "Run one component of it on each of N cells, or of all that are up");
   span->type_name("N|all")->excludes(cell);
   // Only for the help: main has cut the program off before the options are parsed.
   command->add_option("program", arguments->shown, "The program and its arguments")

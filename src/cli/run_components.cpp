@@ -79,7 +79,8 @@ Outcome<Program> make_program(const std::vector<std::string>& words) {
   program.arguments = words;
   for (const std::string& word : words) {
     if (!is_text(word)) {
-      return refuse(monitor::exit_not_executable, "an argument is not UTF-8, and can not be passed on");
+      return refuse(monitor::exit_not_executable,
+                    "an argument is not UTF-8, and can not be passed on");
     }
   }
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -92,15 +93,16 @@ Outcome<Program> make_program(const std::vector<std::string>& words) {
   }
   program.working_directory.reset(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!program.working_directory) {
-    return refuse(monitor::exit_failed,
-                  fmt::format("the working directory can not be opened: {}", std::strerror(errno)));
+    return refuse(monitor::exit_failed, fmt::format("the working directory can not be opened: {}",
+                                                    std::strerror(errno)));
   }
   program.span_id = make_span_id();
   return program;
 }
 
-tl::expected<Component, StartFailure> start_component(const Machine& machine, const Program& program,
-                                                      int cell, int index, int count) {
+tl::expected<Component, StartFailure> start_component(const Machine& machine,
+                                                      const Program& program, int cell, int index,
+                                                      int count) {
   const auto failure = [](int status, std::string text, bool down = false) {
     return tl::unexpected(StartFailure{Refusal{status, std::move(text)}, down});
   };
@@ -120,17 +122,19 @@ tl::expected<Component, StartFailure> start_component(const Machine& machine, co
                    fmt::format("arguments and environment are too long: {} bytes of at most {}",
                                text.size(), machine::channel_bytes_max));
   }
-  const std::array fds = {program.working_directory.get(), STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+  const std::array fds = {program.working_directory.get(), STDIN_FILENO, STDOUT_FILENO,
+                          STDERR_FILENO};
   const std::uint64_t deadline_ns = now_ns() + start_ns;
-  const auto sent = machine::channel_send(socket->get(), machine::bytes_of(std::string_view(text)), fds,
-                                          deadline_ns);
+  const auto sent = machine::channel_send(socket->get(), machine::bytes_of(std::string_view(text)),
+                                          fds, deadline_ns);
   if (!sent) return failure(monitor::exit_failed, down_text, true);
   const Incoming incoming = receive_json(socket->get(), deadline_ns);
   if (incoming.timed_out) {
     return failure(monitor::exit_failed, fmt::format("cell {} does not answer", cell));
   }
   if (incoming.end) {  // whether the task ran for a moment is not known: it is not tried elsewhere
-    return failure(monitor::exit_lost, fmt::format("cell {} failed while it started the task", cell));
+    return failure(monitor::exit_lost,
+                   fmt::format("cell {} failed while it started the task", cell));
   }
   if (!incoming.json.value("ok", false)) {
     return tl::unexpected(StartFailure{program_refusal(program, incoming.json), false});
@@ -169,8 +173,8 @@ void pass_on(int number, const std::vector<Component>& components) {
     if (!component.socket) continue;
     // A cell that does not take it is dead or hung; the end of its connection tells.
     [[maybe_unused]] const auto sent =
-        machine::channel_send(component.socket.get(), machine::bytes_of(std::string_view(text)), {},
-                              now_ns() + signal_send_ns);
+        machine::channel_send(component.socket.get(), machine::bytes_of(std::string_view(text)),
+                              {}, now_ns() + signal_send_ns);
   }
 }
 
@@ -209,7 +213,8 @@ int wait_for_components(const Program& program, std::vector<Component>& componen
   std::size_t running = components.size();
   while (running > 0) {
     std::vector<pollfd> polls = {{signals.get(), POLLIN, 0}};
-    for (const Component& component : components) polls.push_back({component.socket.get(), POLLIN, 0});
+    for (const Component& component : components)
+      polls.push_back({component.socket.get(), POLLIN, 0});
     if (::poll(polls.data(), polls.size(), -1) <= 0) continue;
     if (polls[0].revents != 0) on_signals(signals.get(), components);
     for (std::size_t i = 0; i < components.size(); ++i) {

@@ -21,10 +21,10 @@ struct Program {
 
 struct Component {
   int cell = -1;
-  UniqueFd socket;         // open while the task runs
-  std::int64_t task = 0;   // machine-wide number
-  bool lost = false;       // its cell failed
-  int status = 0;          // exit status as a shell has it, once ended
+  UniqueFd socket;        // open while the task runs
+  std::int64_t task = 0;  // machine-wide number
+  bool lost = false;      // its cell failed
+  int status = 0;         // exit status as a shell has it, once ended
 };
 
 // The program as the command line, the environment and the working directory have it. What is not
@@ -37,8 +37,9 @@ struct StartFailure {
   Refusal refusal;
   bool cell_was_down = false;
 };
-tl::expected<Component, StartFailure> start_component(const Machine& machine, const Program& program,
-                                                      int cell, int index, int count);
+tl::expected<Component, StartFailure> start_component(const Machine& machine,
+                                                      const Program& program, int cell, int index,
+                                                      int count);
 
 // Waits until all have ended, passing signals on to them, and says what was lost. The signals must
 // be blocked (block_forwarded_signals) from before the first start. Returns the exit status.

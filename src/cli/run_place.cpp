@@ -32,7 +32,8 @@ Outcome<std::vector<int>> cells_by_load(const Machine& machine) {
   std::stable_sort(cells.begin(), cells.end(),
                    [&](int a, int b) { return load->at(a) < load->at(b); });
   if (cells.empty()) {
-    return refuse(monitor::exit_not_running, fmt::format("no cell of machine '{}' is up", machine.name));
+    return refuse(monitor::exit_not_running,
+                  fmt::format("no cell of machine '{}' is up", machine.name));
   }
   return cells;
 }

@@ -1,4 +1,5 @@
-// hive shutdown: ends a machine in good order, through its monitor if that lives, else cell by cell.
+// hive shutdown: ends a machine in good order, through its monitor if that lives, else cell by
+// cell.
 
 #include <memory>
 
@@ -39,27 +40,39 @@ bool shut_down_by_cells(const std::string& dir) {
   return is_down(dir, any ? cells_end_ns : ns_per_s);
 }
 
-int shut_down(const std::string& name) {
-  if (!proto::is_machine_name(name)) {
-    const auto machine = find_machine(name);
-    return machine ? monitor::exit_failed : complain(machine.error());
-  }
+}  // namespace
+
+Outcome<bool> shut_down_machine(const std::string& name) {
   const std::string dir = proto::machine_dir(name);
   const bool ran = monitor::lock_state(dir) == monitor::LockState::held;
   bool down = !ran || shut_down_by_monitor(dir) || shut_down_by_cells(dir);
   if (!down) {
     const int killed = kill_lock_holders(proto::lock_file(dir));
-    complain(fmt::format("machine '{}' did not end in good order: {} processes were killed", name, killed));
+    complain(fmt::format("machine '{}' did not end in good order: {} processes were killed", name,
+                         killed));
     down = is_down(dir, killed_end_ns);
   }
   if (!down) {
-    return complain(Refusal{monitor::exit_failed, fmt::format("machine '{}' does not end", name)});
+    return monitor::refuse(monitor::exit_failed, fmt::format("machine '{}' does not end", name));
   }
   // Without a monitor nobody has removed the files yet; to boot now would do it too.
   if (monitor::lock_state(dir) == monitor::LockState::free) {
-    if (const auto lock = monitor::lock_machine(dir, name)) monitor::remove_machine_files(dir, true);
+    if (const auto lock = monitor::lock_machine(dir, name))
+      monitor::remove_machine_files(dir, true);
   }
-  fmt::print("machine '{}' {}\n", name, ran ? "is down" : "is not running");
+  return ran;
+}
+
+namespace {
+
+int shut_down(const std::string& name) {
+  if (!proto::is_machine_name(name)) {
+    const auto machine = find_machine(name);
+    return machine ? monitor::exit_failed : complain(machine.error());
+  }
+  const auto ran = shut_down_machine(name);
+  if (!ran) return complain(ran.error());
+  fmt::print("machine '{}' {}\n", name, *ran ? "is down" : "is not running");
   return monitor::exit_ok;
 }
 

@@ -63,7 +63,8 @@ std::string remark_text(const Json& cell) {
 }
 
 void print_cells(const Json& status) {
-  Table table({"CELL", "STATE", "PID", "EPOCH", "TASKS", "MEMORY USED", "OPEN TO OTHERS", "TORN", ""});
+  Table table(
+      {"CELL", "STATE", "PID", "EPOCH", "TASKS", "MEMORY USED", "OPEN TO OTHERS", "TORN", ""});
   for (const Json& cell : list_of(status, "cells")) {
     const Json memory = cell.value("memory", Json::object());
     const auto pages = [&](const char* name) {
@@ -80,23 +81,24 @@ void print_cells(const Json& status) {
 
 void print_exposure(const Json& status) {
   for (const Json& window : list_of(status, "exposure")) {
-    fmt::print("open: task {} of cell {} can destroy {} pages of cell {} (segment {}, from page {}{}), "
-               "for {:.0f} ms so far\n",
-               number_of(window, "task"), number_of(window, "cell", -1), number_of(window, "pages"),
-               number_of(window, "home", -1), number_of(window, "segment"),
-               number_of(window, "first_page"), window.value("shared", false) ? ", shared" : "",
-               real_of(window, "open_ms"));
+    fmt::print(
+        "open: task {} of cell {} can destroy {} pages of cell {} (segment {}, from page {}{}), "
+        "for {:.0f} ms so far\n",
+        number_of(window, "task"), number_of(window, "cell", -1), number_of(window, "pages"),
+        number_of(window, "home", -1), number_of(window, "segment"),
+        number_of(window, "first_page"), window.value("shared", false) ? ", shared" : "",
+        real_of(window, "open_ms"));
   }
 }
 
 void print_blocked(const Json& status) {
   for (const Json& store : list_of(status, "blocked_stores")) {
-    fmt::print("blocked store: task {} ({}) of cell {}, instruction {:#x}, at {:#x} (page {} of cell "
-               "{}), {:.1f} s ago\n",
-               number_of(store, "task"), printable(text_of(store, "program", "?")),
-               number_of(store, "cell", -1), number_of(store, "instruction"),
-               number_of(store, "address"), number_of(store, "page"), number_of(store, "home", -1),
-               real_of(store, "ago_s"));
+    fmt::print(
+        "blocked store: task {} ({}) of cell {}, instruction {:#x}, at {:#x} (page {} of cell "
+        "{}), {:.1f} s ago\n",
+        number_of(store, "task"), printable(text_of(store, "program", "?")),
+        number_of(store, "cell", -1), number_of(store, "instruction"), number_of(store, "address"),
+        number_of(store, "page"), number_of(store, "home", -1), real_of(store, "ago_s"));
   }
 }
 
@@ -120,7 +122,8 @@ int status(const StatusArguments& arguments) {
 
 void add_status(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<StatusArguments>();
-  CLI::App* command = app.add_subcommand("status", "Show the cells and what could go wrong right now");
+  CLI::App* command =
+      app.add_subcommand("status", "Show the cells and what could go wrong right now");
   add_name(*command, arguments->name);
   command->add_flag("--json", arguments->json, "As JSON");
   command->callback([arguments, &context] { context.status = status(*arguments); });

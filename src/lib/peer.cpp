@@ -7,6 +7,8 @@
 
 #include "base/safe_copy.h"
 #include "base/time.h"
+#include "machine/linux/fd_channel.h"
+#include "proto/attach.h"
 
 namespace hive::lib {
 namespace {
@@ -66,7 +68,10 @@ Peer::Peer(Attached attached, const Membership& membership, CallState& state)
 bool Peer::retire(std::uint64_t deadline_ns) noexcept {
   retired_.store(true, std::memory_order_seq_cst);
   if (attached_ == nullptr) return true;
-  // Not just closed: a child of fork may hold a copy, and the cell is to see the end now.
+  // Not just closed: a child of fork may hold a copy, and the cell is to see the end now. Without the
+  // goodbye it would take the end of the connection for our death.
+  (void)machine::channel_send(attached_->connection.get(),
+                              machine::bytes_of(proto::AttachGoodbye{}), {}, 0);
   ::shutdown(attached_->connection.get(), SHUT_RDWR);
   while (users_.load(std::memory_order_acquire) != 0) {
     if (now_ns() >= deadline_ns) return false;

@@ -1,6 +1,6 @@
 // What a cell's protocol code sees of the machine: everything that is not deterministic comes in
-// through here. linux/ makes it of shared memory and system calls, sim/ of a seed. The protocol code
-// cannot tell one from the other.
+// through here. linux/ makes it of shared memory and system calls, sim/ of a seed. The protocol
+// code cannot tell one from the other.
 #pragma once
 
 #include <cstddef>

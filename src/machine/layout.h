@@ -74,7 +74,8 @@ constexpr Layout make_layout(int cells, std::uint64_t user_bytes) {
   layout.kernel_bytes = (8 * mib + layout.user_bytes / 32 + 2 * mib - 1) / (2 * mib) * (2 * mib);
   const std::uint64_t need = layout.kernel_bytes + layout.user_bytes;
   const std::uint64_t stride = (need + 2 * mib + 2 * mib - 1) / (2 * mib) * (2 * mib);
-  if (cells > 0 && stride <= machine_span_max / static_cast<std::uint64_t>(cells)) layout.stride = stride;
+  if (cells > 0 && stride <= machine_span_max / static_cast<std::uint64_t>(cells))
+    layout.stride = stride;
   return layout;
 }
 

@@ -24,7 +24,8 @@ inline constexpr int lifeline_count = max_cells + 2;
 // `next` lies in memory that others only read, and is walked only on behalf of its own kernel.
 struct LifelineEntry {
   std::uint64_t next = 0;
-  std::atomic<std::uint32_t> word{0};  // thread id | FUTEX_WAITERS while alive; FUTEX_OWNER_DIED after
+  std::atomic<std::uint32_t> word{
+      0};  // thread id | FUTEX_WAITERS while alive; FUTEX_OWNER_DIED after
   std::uint32_t padding = 0;
 };
 

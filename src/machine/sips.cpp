@@ -35,7 +35,8 @@ std::uint32_t sum_of(std::uint32_t sequence, std::uint8_t from, std::uint8_t to,
                      std::uint16_t length, const std::byte* payload) noexcept {
   constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
   std::uint64_t h = (std::uint64_t{sequence} << 32 | std::uint64_t{length} << 16 |
-                     std::uint64_t{to} << 8 | from) * odd;
+                     std::uint64_t{to} << 8 | from) *
+                    odd;
   for (std::size_t i = 0; i < words_of(length); ++i) {
     std::uint64_t word;
     std::memcpy(&word, payload + i * 8, 8);

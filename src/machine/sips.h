@@ -26,7 +26,7 @@ inline constexpr std::size_t sips_payload_max = 112;
 
 struct alignas(64) SipsSlot {
   std::atomic<std::uint32_t> sequence{0};
-  std::uint32_t sum = 0;   // over from, to, length, sequence and payload
+  std::uint32_t sum = 0;  // over from, to, length, sequence and payload
   std::uint8_t from = 0;
   std::uint8_t to = 0;
   std::uint16_t length = 0;

@@ -42,7 +42,8 @@ Outcome<void> write_boot_record(const BootPlan& plan, int monitor_pid) {
   file << record.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   file.close();
   if (!file || ::rename(draft.c_str(), path.c_str()) != 0) {
-    return refuse(exit_failed, fmt::format("{} can not be written: {}", path, std::strerror(errno)));
+    return refuse(exit_failed,
+                  fmt::format("{} can not be written: {}", path, std::strerror(errno)));
   }
   return {};
 }

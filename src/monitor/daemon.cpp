@@ -7,12 +7,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include "base/time.h"
 #include "machine/linux/fd_channel.h"
@@ -81,7 +81,8 @@ Outcome<Prepared> prepare(const BootOptions& options) {
 std::shared_ptr<spdlog::logger> make_logger(const Prepared& prepared, bool to_stderr) {
   std::vector<spdlog::sink_ptr> sinks;
   try {
-    sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(prepared.plan.state_dir)));
+    sinks.push_back(
+        std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(prepared.plan.state_dir)));
   } catch (const spdlog::spdlog_ex&) {
     // The file was opened a moment ago; without it the monitor still does its work.
   }
@@ -160,7 +161,8 @@ Outcome<Booted> boot_in_background(const BootOptions& options) {
   const pid_t daemon = channel ? ::fork() : -1;
   if (daemon < 0) {
     remove_machine_files(prepared->plan.machine_dir, true);
-    return refuse(exit_failed, fmt::format("the monitor can not be started: {}", std::strerror(errno)));
+    return refuse(exit_failed,
+                  fmt::format("the monitor can not be started: {}", std::strerror(errno)));
   }
   if (daemon == 0) {
     channel->first.reset();
@@ -181,8 +183,8 @@ Outcome<int> boot_in_foreground(const BootOptions& options,
   raise_descriptor_limit();
   const Booted facts = booted(prepared->plan);
   auto log = make_logger(*prepared, true);
-  Monitor monitor(std::move(prepared->plan), std::move(prepared->lock), std::move(prepared->log), {},
-                  log);
+  Monitor monitor(std::move(prepared->plan), std::move(prepared->lock), std::move(prepared->log),
+                  {}, log);
   if (auto done = monitor.boot(); !done) return tl::unexpected(done.error());
   report(facts);
   return monitor.serve();

@@ -15,12 +15,12 @@ struct Booted {
   machine::Layout layout;
 };
 
-// Starts the machine with a monitor of its own, in a session of its own, and returns when all cells
-// are up. When it returns an error nothing is left running.
+// Starts the machine with a monitor of its own, in a session of its own, and returns when all
+// cells are up. When it returns an error nothing is left running.
 Outcome<Booted> boot_in_background(const BootOptions& options);
 
-// The same with this process as the monitor; `report` is called once, when all cells are up. Returns
-// the exit status when the machine is down. Its log goes to standard error too.
+// The same with this process as the monitor; `report` is called once, when all cells are up.
+// Returns the exit status when the machine is down. Its log goes to standard error too.
 Outcome<int> boot_in_foreground(const BootOptions& options,
                                 const std::function<void(const Booted&)>& report);
 

@@ -23,7 +23,8 @@ std::string home_directory() {
 
 std::string state_directory(const std::string& machine) {
   const char* base = std::getenv("XDG_STATE_HOME");
-  const std::string root = base != nullptr && *base == '/' ? base : home_directory() + "/.local/state";
+  const std::string root =
+      base != nullptr && *base == '/' ? base : home_directory() + "/.local/state";
   return root + "/hive/" + machine;
 }
 
@@ -35,9 +36,11 @@ Outcome<void> make_state_directory(const std::string& state_dir, int nodes) {
     std::error_code error;
     std::filesystem::create_directories(disk, error);
     if (error || ::access(disk.c_str(), W_OK | X_OK) != 0) {
-      return refuse(exit_failed,
-                    fmt::format("{} can not be made: {}; point XDG_STATE_HOME at a directory that you "
-                                "can write", disk, error ? error.message() : std::strerror(errno)));
+      return refuse(
+          exit_failed,
+          fmt::format("{} can not be made: {}; point XDG_STATE_HOME at a directory that you "
+                      "can write",
+                      disk, error ? error.message() : std::strerror(errno)));
     }
   }
   std::error_code error;

@@ -92,7 +92,8 @@ std::vector<std::vector<int>> share_processors(const std::vector<int>& allowed, 
   if (allowed.size() < count) return std::vector(count, allowed);
   std::vector<std::vector<int>> sets(count);
   // Neighbours stay together: they share caches.
-  for (std::size_t i = 0; i < allowed.size(); ++i) sets[i * count / allowed.size()].push_back(allowed[i]);
+  for (std::size_t i = 0; i < allowed.size(); ++i)
+    sets[i * count / allowed.size()].push_back(allowed[i]);
   return sets;
 }
 

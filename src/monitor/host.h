@@ -10,7 +10,7 @@ namespace hive::monitor {
 struct HostMemory {
   std::uint64_t available = 0;  // bytes that a new machine could take now
   std::uint64_t total = 0;
-  std::string limited_by;       // empty, or the control group whose limit is the lower one
+  std::string limited_by;  // empty, or the control group whose limit is the lower one
 };
 HostMemory host_memory();
 

@@ -25,7 +25,8 @@ void sleep_ns(std::uint64_t ns) {
 }
 
 bool is_at_path(int fd, const std::string& path) {
-  struct stat opened {}, named {};
+  struct stat opened {
+  }, named{};
   return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
@@ -38,7 +39,8 @@ Outcome<void> check_root(const std::string& root) {
   if (info.st_uid != ::getuid() || (info.st_mode & 022) != 0) {
     return refuse(exit_failed,
                   fmt::format("{} belongs to another user, or others may write there; point "
-                              "HIVE_RUNTIME_DIR at a directory of your own", root));
+                              "HIVE_RUNTIME_DIR at a directory of your own",
+                              root));
   }
   return {};
 }
@@ -72,14 +74,16 @@ Outcome<UniqueFd> lock_machine(const std::string& dir, const std::string& machin
     UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     const int error = errno;
     if (file && !proto::is_private_dir(dir)) {
-      return refuse(exit_failed, fmt::format("{} is not a directory of yours with mode 0700", dir));
+      return refuse(exit_failed,
+                    fmt::format("{} is not a directory of yours with mode 0700", dir));
     }
     if (file && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 && is_at_path(file.get(), path)) {
       return file;
     }
     if (now_ns() < patience) continue;
     if (!file) {
-      return refuse(exit_failed, fmt::format("{} can not be made: {}", path, std::strerror(error)));
+      return refuse(exit_failed,
+                    fmt::format("{} can not be made: {}", path, std::strerror(error)));
     }
     return refuse(exit_running_already, fmt::format("machine '{}' is running already", machine));
   }

@@ -4,8 +4,8 @@
 // starter and kernel inherits. Linux drops it when the last of them is gone, however it went. So:
 //   held                     something of the machine lives
 //   free, with files there   left over from a machine that was killed; whoever takes it cleans up
-// Only the holder removes the file, and who takes it looks whether the file is still the one at the
-// path, so that nobody holds a lock on a file that is no longer there.
+// Only the holder removes the file, and who takes it looks whether the file is still the one at
+// the path, so that nobody holds a lock on a file that is no longer there.
 #pragma once
 
 #include <cstdint>

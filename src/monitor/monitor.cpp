@@ -102,7 +102,10 @@ void Monitor::pump(std::uint64_t deadline_ns) {
 void Monitor::on_signal() {
   const int signal = signals_.take();
   if (signal == 0) return;
-  if (signal == SIGCHLD) return reap_strays();
+  if (signal == SIGCHLD) {
+    reap_strays();
+    return;
+  }
   given_up_ = true;
   if (shutting_down_) {
     log_->warn("signal {} again: switching all nodes off", signal);
@@ -147,7 +150,8 @@ void Monitor::answer(Client& client, const Json& request) {
   }
   Json reply = {{"ok", true}, {"garbage", garbage_}};
   if (op != "ping") {
-    reply = {{"ok", false}, {"code", "bad_argument"}, {"error", "the monitor knows no such request"}};
+    reply = {
+        {"ok", false}, {"code", "bad_argument"}, {"error", "the monitor knows no such request"}};
     count_garbage("monitor.sock");
   }
   const std::string text = reply.dump();
@@ -207,9 +211,10 @@ void Monitor::on_power_lost(Node& node) {
   }
 }
 
-// Children that are no power processes: kernels, starters and stray tasks of nodes that are off. All
-// of them are dying, or should be.
-void Monitor::reap_strays() {
+// Children that are no power processes: kernels, starters and stray tasks of nodes that are off.
+// All of them are dying, or should be. Returns whether there is none left.
+bool Monitor::reap_strays() {
+  bool none_left = true;
   std::ifstream children("/proc/thread-self/children");
   for (pid_t child = 0; children >> child;) {
     const bool is_power = std::any_of(nodes_.begin(), nodes_.end(), [child](const Node& node) {
@@ -217,8 +222,9 @@ void Monitor::reap_strays() {
     });
     if (is_power) continue;
     ::kill(child, SIGKILL);  // our own child, not yet reaped: the number is no other's
-    ::waitpid(child, nullptr, WNOHANG);
+    none_left &= ::waitpid(child, nullptr, WNOHANG) == child;
   }
+  return none_left;
 }
 
 void Monitor::count_garbage(const char* from) {

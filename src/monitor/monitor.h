@@ -2,8 +2,9 @@
 // processes, takes orders on monitor.sock, and removes what is left when the last node is gone.
 // It is in no data path: when it dies, cells and tasks go on.
 //
-// Until every kernel has answered `go` (proto::up_file says so), the machine is tied to it: a kernel
-// whose channel to the monitor closes before that ends itself, and with it its node. Single-threaded.
+// Until every kernel has answered `go` (proto::up_file says so), the machine is tied to it: a
+// kernel whose channel to the monitor closes before that ends itself, and with it its node.
+// Single-threaded.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
 #include <spdlog/logger.h>
+#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 #include "machine/linux/fd_channel.h"
@@ -74,7 +75,7 @@ class Monitor {
   void on_channel(Node& node);
   void on_kernel_event(Node& node, const nlohmann::json& event, std::vector<UniqueFd> fds);
   void on_power_lost(Node& node);
-  void reap_strays();
+  bool reap_strays();
   void count_garbage(const char* from);
 
   BootPlan plan_;
@@ -87,9 +88,9 @@ class Monitor {
   std::vector<Node> nodes_;
   std::vector<Client> clients_;
   bool shutting_down_ = false;
-  bool given_up_ = false;               // the boot: told to stop, or nobody waits for it
-  std::uint64_t power_off_at_ns_ = 0;   // of a shutdown, for nodes that have not gone by then
-  std::uint64_t garbage_ = 0;           // messages that made no sense
+  bool given_up_ = false;              // the boot: told to stop, or nobody waits for it
+  std::uint64_t power_off_at_ns_ = 0;  // of a shutdown, for nodes that have not gone by then
+  std::uint64_t garbage_ = 0;          // messages that made no sense
 };
 
 }  // namespace hive::monitor

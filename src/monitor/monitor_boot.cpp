@@ -80,8 +80,13 @@ Outcome<void> Monitor::start_node(int id) {
   auto& [ours, theirs] = *channel;
   machine::NodeStart start;
   start.node_program = plan_.node_program;
-  start.kernel = {plan_.kernel_program, "--machine-dir", plan_.machine_dir, "--cell",
-                  std::to_string(id),   "--incarnation", "1"};
+  start.kernel = {plan_.kernel_program,
+                  "--machine-dir",
+                  plan_.machine_dir,
+                  "--cell",
+                  std::to_string(id),
+                  "--incarnation",
+                  "1"};
   start.node = id;
   start.monitor_channel = theirs.get();
   start.lock = lock_.get();
@@ -120,8 +125,9 @@ Outcome<void> Monitor::reach(Stage stage, const Json& order) {
     }
     const auto late = std::find_if(nodes_.begin(), nodes_.end(),
                                    [stage](const Node& node) { return node.stage != stage; });
-    return refuse(exit_failed, fmt::format("cell {} did not get ready within {} s; see {}", late->id,
-                                           step_ns() / ns_per_s, log_file(plan_.state_dir)));
+    return refuse(exit_failed,
+                  fmt::format("cell {} did not get ready within {} s; see {}", late->id,
+                              step_ns() / ns_per_s, log_file(plan_.state_dir)));
   }
   return boot_trouble();
 }

@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint64_t forever = ~std::uint64_t{0};
 constexpr std::uint64_t orderly_ns = 5 * ns_per_s;  // for the kernels to end their tasks
 constexpr std::uint64_t clean_up_ns = 10 * ns_per_s;
+constexpr std::uint64_t strays_ns = 2 * ns_per_s;
 constexpr std::uint64_t goodbye_ns = 100 * ns_per_ms;
 
 }  // namespace
@@ -33,7 +34,8 @@ int Monitor::serve() {
 }
 
 bool Monitor::all_gone() const {
-  return std::none_of(nodes_.begin(), nodes_.end(), [](const Node& node) { return node.is_alive(); });
+  return std::none_of(nodes_.begin(), nodes_.end(),
+                      [](const Node& node) { return node.is_alive(); });
 }
 
 void Monitor::begin_shutdown(const char* why) {
@@ -70,12 +72,16 @@ void Monitor::clean_up() {
   } else {
     log_->warn("something of the machine still lives or somebody boots it anew; its files stay");
   }
-  reap_strays();  // those that were dying still, a moment ago
+  // Who has let go of the lock may still be dying.
+  for (const std::uint64_t end_ns = now_ns() + strays_ns; !reap_strays() && now_ns() < end_ns;) {
+    const timespec pause = to_timespec(ns_per_ms);
+    ::nanosleep(&pause, nullptr);
+  }
   for (Client& client : clients_) {
     if (!client.waits_for_end || !client.socket) continue;
-    [[maybe_unused]] const auto sent =
-        machine::channel_send(client.socket.get(), machine::bytes_of(std::string_view(R"({"ok":true})")),
-                              {}, now_ns() + goodbye_ns);
+    [[maybe_unused]] const auto sent = machine::channel_send(
+        client.socket.get(), machine::bytes_of(std::string_view(R"({"ok":true})")), {},
+        now_ns() + goodbye_ns);
   }
   clients_.clear();
 }

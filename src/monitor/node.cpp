@@ -23,11 +23,13 @@ bool tell(Node& node, const nlohmann::json& message) {
   if (!node.channel) return false;
   const std::string text = message.dump();
   return machine::channel_send(node.channel.get(), machine::bytes_of(std::string_view(text)), {},
-                               now_ns() + tell_ns).has_value();
+                               now_ns() + tell_ns)
+      .has_value();
 }
 
 void power_off(Node& node) {
-  if (node.power_pidfd) ::syscall(SYS_pidfd_send_signal, node.power_pidfd.get(), SIGKILL, nullptr, 0);
+  if (node.power_pidfd)
+    ::syscall(SYS_pidfd_send_signal, node.power_pidfd.get(), SIGKILL, nullptr, 0);
 }
 
 std::string reap(Node& node) {

@@ -27,7 +27,7 @@ struct Node {
   UniqueFd channel;       // closed when the kernel has closed its end
   UniqueFd kernel_pidfd;  // from `ready` on
   int kernel_pid = -1;
-  std::string cause;      // why it failed, as far as it said
+  std::string cause;  // why it failed, as far as it said
 
   bool is_alive() const { return stage != Stage::gone; }
 };

@@ -34,9 +34,9 @@ Outcome<void> check_options(const BootOptions& options) {
                   fmt::format("a machine has 1 to {} cells, not {}", max_cells, options.cells));
   }
   if (options.memory_bytes < memory_bytes_min) {
-    return refuse(exit_usage, fmt::format("a cell needs at least {} of memory, not {}",
-                                          format_size(memory_bytes_min),
-                                          format_size(options.memory_bytes)));
+    return refuse(exit_usage,
+                  fmt::format("a cell needs at least {} of memory, not {}",
+                              format_size(memory_bytes_min), format_size(options.memory_bytes)));
   }
   return {};
 }
@@ -45,10 +45,11 @@ Outcome<void> check_memory(const machine::Layout& layout) {
   const HostMemory host = host_memory();
   const std::uint64_t need = bytes_needed(layout);
   if (need <= host.available) return {};
-  std::string text = fmt::format("{} cells of {} need {}, and this host has {} to give", layout.cells,
-                                 format_size(layout.user_bytes), format_size(need),
-                                 format_size(host.available));
-  if (!host.limited_by.empty()) text += fmt::format(" (limit of control group {})", host.limited_by);
+  std::string text =
+      fmt::format("{} cells of {} need {}, and this host has {} to give", layout.cells,
+                  format_size(layout.user_bytes), format_size(need), format_size(host.available));
+  if (!host.limited_by.empty())
+    text += fmt::format(" (limit of control group {})", host.limited_by);
   return refuse(exit_failed, text + fmt::format(" of {}", format_size(host.total)));
 }
 
@@ -56,16 +57,18 @@ Outcome<FirewallMode> choose_firewall(std::optional<FirewallMode> wanted) {
   if (wanted == FirewallMode::cooperative) return FirewallMode::cooperative;
   const FirewallMode best = machine::probe_firewall_mode();
   if (best == FirewallMode::cooperative) {
-    return refuse(exit_failed,
-                  "this host refuses userfaultfd, without which nothing stops one cell from writing "
-                  "another's memory.\nAllow it: in a container, with a seccomp profile that permits "
-                  "userfaultfd (docker run --security-opt seccomp=unconfined) or "
-                  "--device /dev/userfaultfd;\nelsewhere: sudo chmod 666 /dev/userfaultfd\nOr go "
-                  "without protection between cells: hive boot --firewall=cooperative");
+    return refuse(
+        exit_failed,
+        "this host refuses userfaultfd, without which nothing stops one cell from writing "
+        "another's memory.\nAllow it: in a container, with a seccomp profile that permits "
+        "userfaultfd (docker run --security-opt seccomp=unconfined) or "
+        "--device /dev/userfaultfd;\nelsewhere: sudo chmod 666 /dev/userfaultfd\nOr go "
+        "without protection between cells: hive boot --firewall=cooperative");
   }
   if (wanted == FirewallMode::mmu && best != FirewallMode::mmu) {
-    return refuse(exit_failed, "this kernel has no UFFDIO_CONTINUE_MODE_WP, which --firewall=mmu "
-                               "needs; --firewall=mmu-windowed works");
+    return refuse(exit_failed,
+                  "this kernel has no UFFDIO_CONTINUE_MODE_WP, which --firewall=mmu "
+                  "needs; --firewall=mmu-windowed works");
   }
   return wanted.value_or(best);
 }
@@ -76,8 +79,8 @@ Outcome<void> find_programs(BootPlan& plan) {
   plan.kernel_program = dir + "/hive-cell";
   for (const std::string& program : {plan.node_program, plan.kernel_program}) {
     if (::access(program.c_str(), X_OK) != 0) {
-      return refuse(exit_failed, fmt::format("{} can not be started: {}", program,
-                                             std::strerror(errno)));
+      return refuse(exit_failed,
+                    fmt::format("{} can not be started: {}", program, std::strerror(errno)));
     }
   }
   return {};
@@ -99,10 +102,11 @@ Outcome<BootPlan> plan_layout(const BootOptions& options) {
     plan.layout = machine::make_layout(options.cells, options.memory_bytes);
   }
   if (plan.layout.stride == 0) {
-    return refuse(exit_usage, fmt::format("{} cells of {} do not fit into the {} of addresses that a "
-                                          "machine has", options.cells,
-                                          format_size(options.memory_bytes),
-                                          format_size(machine::machine_span_max)));
+    return refuse(exit_usage,
+                  fmt::format("{} cells of {} do not fit into the {} of addresses that a "
+                              "machine has",
+                              options.cells, format_size(options.memory_bytes),
+                              format_size(machine::machine_span_max)));
   }
   plan.machine_dir = std::filesystem::absolute(proto::machine_dir(options.machine)).string();
   plan.state_dir = state_directory(options.machine);

@@ -1,5 +1,5 @@
-// Everything about a machine that is decided before anything of it is started. A plan that was made
-// fits the host: what can be refused is refused here, with the numbers.
+// Everything about a machine that is decided before anything of it is started. A plan that was
+// made fits the host: what can be refused is refused here, with the numbers.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ inline constexpr std::uint64_t memory_bytes_min = std::uint64_t{1} << 20;
 struct BootOptions {
   std::string machine = proto::default_machine;
   int cells = default_cells;
-  std::uint64_t memory_bytes = default_memory_bytes;     // user memory of each cell
-  std::optional<machine::FirewallMode> firewall;         // nothing: the best that the host allows
-  bool namespaces = true;                                // false: do without PID namespaces
+  std::uint64_t memory_bytes = default_memory_bytes;  // user memory of each cell
+  std::optional<machine::FirewallMode> firewall;      // nothing: the best that the host allows
+  bool namespaces = true;                             // false: do without PID namespaces
 };
 
 struct BootPlan {
@@ -36,7 +36,7 @@ struct BootPlan {
   std::string state_dir;                     // absolute
   std::string node_program;
   std::string kernel_program;
-  std::string boot_id;                       // another for each boot
+  std::string boot_id;  // another for each boot
 
   int cells() const { return static_cast<int>(layout.cells); }
 };
@@ -44,8 +44,8 @@ struct BootPlan {
 // What can be judged without a look at the host: name, counts, layout, paths. Errors: exit_usage.
 Outcome<BootPlan> plan_layout(const BootOptions& options);
 
-// Completes a plan with what the host has and allows: memory, firewall, namespaces, processors, the
-// programs. To be called by the holder of the machine's lock. Errors: exit_failed.
+// Completes a plan with what the host has and allows: memory, firewall, namespaces, processors,
+// the programs. To be called by the holder of the machine's lock. Errors: exit_failed.
 Outcome<void> fit_to_host(BootPlan& plan, const BootOptions& options);
 
 }  // namespace hive::monitor

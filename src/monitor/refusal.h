@@ -1,5 +1,6 @@
 // Why a command can not do what it was asked for: one line for people, and the exit status that
-// tells scripts. hive::Error has only texts of static lifetime; these have names and numbers in them.
+// tells scripts. hive::Error has only texts of static lifetime; these have names and numbers in
+// them.
 #pragma once
 
 #include <string>

@@ -33,7 +33,8 @@ SignalPipe::SignalPipe() {
   struct sigaction action {};
   action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
   action.sa_handler = &on_signal;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD})
+    ::sigaction(signal, &action, nullptr);
   action.sa_handler = &on_pipe;
   ::sigaction(SIGPIPE, &action, nullptr);
 }

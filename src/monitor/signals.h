@@ -8,8 +8,8 @@ namespace hive::monitor {
 
 class SignalPipe {
  public:
-  // Catches SIGINT, SIGTERM, SIGHUP and SIGCHLD, and makes SIGPIPE harmless. One for each process, which
-  // keeps it to its end.
+  // Catches SIGINT, SIGTERM, SIGHUP and SIGCHLD, and makes SIGPIPE harmless. One for each process,
+  // which keeps it to its end.
   SignalPipe();
   int fd() const { return read_end_.get(); }
   int take();  // the next signal, or 0

@@ -19,15 +19,18 @@ std::optional<std::int64_t> parse_number(std::string_view text, std::int64_t low
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
   const std::size_t digits = text.find_first_not_of("0123456789");
-  const auto count = parse_number(text.substr(0, digits), 0, std::numeric_limits<std::int64_t>::max());
+  const auto count =
+      parse_number(text.substr(0, digits), 0, std::numeric_limits<std::int64_t>::max());
   if (!count) return {};
   if (digits == std::string_view::npos) return static_cast<std::uint64_t>(*count);
   std::string_view suffix = text.substr(digits);
   constexpr std::string_view units = "KMGT";
-  const std::size_t unit = units.find(suffix[0] >= 'a' ? static_cast<char>(suffix[0] - 32) : suffix[0]);
+  const std::size_t unit =
+      units.find(suffix[0] >= 'a' ? static_cast<char>(suffix[0] - 32) : suffix[0]);
   suffix.remove_prefix(1);
   if (unit == std::string_view::npos) return {};
-  if (!suffix.empty() && suffix != "B" && suffix != "iB" && suffix != "b" && suffix != "ib") return {};
+  if (!suffix.empty() && suffix != "B" && suffix != "iB" && suffix != "b" && suffix != "ib")
+    return {};
   const unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
   if (*count > std::numeric_limits<std::int64_t>::max() >> shift) return {};
   return static_cast<std::uint64_t>(*count) << shift;
@@ -41,7 +44,8 @@ std::string format_size(std::uint64_t bytes) {
     value /= 1024;
     ++unit;
   }
-  const bool whole = value >= 100 || value == static_cast<double>(static_cast<std::uint64_t>(value));
+  const bool whole =
+      value >= 100 || value == static_cast<double>(static_cast<std::uint64_t>(value));
   return fmt::format("{:.{}f} {}", value, whole ? 0 : 1, units[unit]);
 }
 

@@ -35,7 +35,8 @@ void set_oom_score_adj(int value) noexcept {
   const UniqueFd file(::open(score_file, O_WRONLY | O_CLOEXEC));
   char text[16];
   const int length = std::snprintf(text, sizeof text, "%d", value);
-  if (file) [[maybe_unused]] const auto written = ::write(file.get(), text, static_cast<std::size_t>(length));
+  if (file) [[maybe_unused]]
+    const auto written = ::write(file.get(), text, static_cast<std::size_t>(length));
 }
 
 void set_process_name(const char* role, const std::string& number) {

@@ -6,9 +6,9 @@
 namespace hive::node {
 
 struct NodeOptions {
-  std::string number;             // of the node, for names
+  std::string number;  // of the node, for names
   bool namespaces = true;
-  char** kernel = nullptr;        // path and arguments, ends with a null
+  char** kernel = nullptr;  // path and arguments, ends with a null
 };
 
 // Linux's OOM killer takes tasks before kernels and power processes. Lowering a score needs

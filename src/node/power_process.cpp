@@ -116,8 +116,7 @@ int start_kernel(char** arguments, KernelDescriptors fds, Node& node) {
 void hunt_orphans(const Node& node) {
   ::syscall(SYS_pidfd_send_signal, node.starter.pidfd.get(), SIGKILL, nullptr, 0);
   ::syscall(SYS_pidfd_send_signal, node.kernel_pidfd.get(), SIGKILL, nullptr, 0);
-  const std::string list =
-      "/proc/self/task/" + std::to_string(::getpid()) + "/children";
+  const std::string list = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
   const std::uint64_t deadline = now_ns() + orphan_hunt_ns;
   while (now_ns() < deadline) {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
@@ -155,10 +154,12 @@ void watch_lifeline(const Node& node, const machine::NodeHeader* header) {
   }
 }
 
-// Takes the kernel's memfd and begins to watch its lifeline. True when that is done.
+// Takes the kernel's memfd and begins to watch its lifeline. False if more has to come first.
 bool take_kernel_memory(const Node& node) {
   auto message = machine::channel_receive(node.kernel_channel.get(), 0);
-  if (!message || message->fds.size() != 1) return false;
+  if (!message) return message.error().code == Code::host;
+  if (message->end) return true;  // the kernel wants no watch; its death is still seen
+  if (message->fds.size() != 1) return false;
   void* page = ::mmap(nullptr, sizeof(machine::NodeHeader), PROT_READ, MAP_SHARED,
                       message->fds[0].get(), 0);
   if (page == MAP_FAILED) return false;
@@ -173,9 +174,7 @@ bool take_kernel_memory(const Node& node) {
   for (;;) {
     if (::poll(waits, std::size(waits), -1) < 0) continue;
     if (waits[0].revents != 0 || waits[1].revents != 0) take_node_down(node);
-    if (waits[2].revents == 0) continue;
-    const bool hung_up = (waits[2].revents & POLLIN) == 0;
-    if (take_kernel_memory(node) || hung_up) waits[2].fd = -1;
+    if (waits[2].revents != 0 && take_kernel_memory(node)) waits[2].fd = -1;
   }
 }
 
@@ -208,7 +207,8 @@ int run_power_process(const NodeOptions& options) {
   set_process_name("hive-power", options.number);
   set_oom_score_adj(node_oom_score);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  for (const int fd : {machine::kernel_fd_monitor, machine::kernel_fd_lock, machine::power_fd_report}) {
+  for (const int fd :
+       {machine::kernel_fd_monitor, machine::kernel_fd_lock, machine::power_fd_report}) {
     ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   static Node node;  // outlives the thread that watches

@@ -1,6 +1,6 @@
-// The power process: parent of everything that runs on a node. It starts the starter and the kernel,
-// and ends when either of them does or when the kernel's lifeline is marked; its end takes the node
-// down with it (power.h).
+// The power process: parent of everything that runs on a node. It starts the starter and the
+// kernel, and ends when either of them does or when the kernel's lifeline is marked; its end takes
+// the node down with it (power.h).
 #pragma once
 
 #include "node/node_options.h"

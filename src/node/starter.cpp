@@ -22,7 +22,8 @@ namespace {
 using machine::StarterAnswer;
 using Kind = machine::StarterEvent::Kind;
 
-// Tasks of one cell at the same time. More are refused, so that a hog runs out before the host does.
+// Tasks of one cell at the same time. More are refused, so that a hog runs out before the host
+// does.
 constexpr std::size_t tasks_max = 4096;
 constexpr int retry_ms = 10;
 
@@ -61,8 +62,8 @@ class StarterLoop {
     signals_.reset(::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK));
   }
 
-  // The one place where the starter sleeps: for as long as nothing happens. An answer that Linux has
-  // no resources for is tried again after a while.
+  // The one place where the starter sleeps: for as long as nothing happens. An answer that Linux
+  // has no resources for is tried again after a while.
   void wait() {
     std::vector<pollfd> waits;
     // While answers wait for room no new work is taken, which bounds their number.

@@ -6,8 +6,8 @@
 
 namespace hive::node {
 
-// Serves requests for tasks from `channel` until the kernel closes it. In a namespace of its own all
-// other processes there die with it; otherwise each task dies when this process does.
+// Serves requests for tasks from `channel` until the kernel closes it. In a namespace of its own
+// all other processes there die with it; otherwise each task dies when this process does.
 [[noreturn]] void run_starter(UniqueFd channel, bool in_namespace);
 
 }  // namespace hive::node

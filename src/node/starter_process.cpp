@@ -57,17 +57,17 @@ bool map_identity(const Identity& who) {
   if ((flags & CLONE_NEWUSER) != 0 && !map_identity(who)) cause = errno != 0 ? errno : EPERM;
   // After the change of identity, which would undo it.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) cause = errno;
-  const machine::FdMove moves[] = {{0, 0},
-                                   {1, 1},
-                                   {2, 2},
-                                   {::fcntl(machine::kernel_fd_lock, F_GETFD) < 0
-                                        ? -1
-                                        : machine::kernel_fd_lock,
-                                    machine::kernel_fd_lock},
-                                   {channel, starter_fd_channel},
-                                   {parent, starter_fd_parent}};
+  const machine::FdMove moves[] = {
+      {0, 0},
+      {1, 1},
+      {2, 2},
+      {::fcntl(machine::kernel_fd_lock, F_GETFD) < 0 ? -1 : machine::kernel_fd_lock,
+       machine::kernel_fd_lock},
+      {channel, starter_fd_channel},
+      {parent, starter_fd_parent}};
   if (!machine::place_descriptors(moves)) ::_exit(127);
-  for (const int fd : {machine::kernel_fd_lock, starter_fd_channel}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  for (const int fd : {machine::kernel_fd_lock, starter_fd_channel})
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   set_process_name("hive-starter", options.number);
   // The power process answers only if it is alive after we are tied to its life.
   char go = 0;
@@ -88,7 +88,8 @@ int try_start(const NodeOptions& options, int flags, int channel, Starter& start
   const Identity who;
   int pidfd = -1;
   // Like fork: the C library has no call that makes a namespace for the child alone.
-  const long pid = ::syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);
+  const long pid =
+      ::syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr);
   if (pid == 0) become_starter(options, flags, who, channel, theirs.get());
   if (pid < 0) return errno;
   theirs.reset();

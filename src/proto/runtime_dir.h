@@ -3,7 +3,8 @@
 //   ROOT/NAME/        mode 0700, owned by the user whose machine it is; gone when the machine is
 //     lock            flock'ed for as long as any process of the machine lives
 //     machine.json    the boot record
-//     up              there once all cells are up: until then a kernel whose channel to the monitor
+//     up              there once all cells are up: until then a kernel whose channel to the
+//     monitor
 //                     closes ends itself, so that a boot that is cut off leaves nothing
 //     monitor.sock    control requests to the monitor
 //     cell<N>.sock    attaching processes and control requests to a cell

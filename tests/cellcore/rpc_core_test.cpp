@@ -63,8 +63,6 @@ class RpcProtocol : public ::testing::Test {
     EXPECT_EQ(arrival.reason, reason);
     EXPECT_EQ(count(core, from, reason), before + 1);
   }
-  static void no_wake(const std::atomic<std::uint32_t>&) { FAIL() << "nobody sleeps"; }
-
   RpcCore a{0, 3, 100};
   RpcCore b{1, 3, 200};
   RpcMessage request;
@@ -83,7 +81,6 @@ TEST_F(RpcProtocol, ACallIsServedAndAnswered) {
   const RpcMessage reply = reply_to(at_b, value + 1);
   const RpcArrival at_a = a.on_message(1, reply.bytes());
   EXPECT_EQ(at_a.what, What::completed);
-  EXPECT_FALSE(at_a.wake);
   ASSERT_TRUE(a.ended(ticket));
   auto result = a.take(ticket);
   ASSERT_TRUE(result.has_value());
@@ -143,10 +140,10 @@ TEST_F(RpcProtocol, AReplyThatComesTwiceOrLateIsDropped) {
 
 TEST_F(RpcProtocol, ADeadlineEndsACallAndTheAnswerComesTooLate) {
   const RpcTicket ticket = call(op_add, 1, 500);
-  EXPECT_EQ(a.on_tick(499, no_wake), 0);
+  EXPECT_EQ(a.on_tick(499), 0);
   EXPECT_FALSE(a.ended(ticket));
-  EXPECT_EQ(a.on_tick(500, no_wake), 1);
-  EXPECT_EQ(a.on_tick(501, no_wake), 0);
+  EXPECT_EQ(a.on_tick(500), 1);
+  EXPECT_EQ(a.on_tick(501), 0);
   ASSERT_TRUE(a.ended(ticket));
   const RpcMessage reply = reply_to(b.on_message(0, request.bytes()), 2);
   expect_rejected(a, 1, reply, RpcReject::no_such_call);
@@ -168,34 +165,18 @@ TEST_F(RpcProtocol, ExpiringACallThatWasAnsweredChangesNothing) {
   EXPECT_EQ(a.counters(1).timed_out.load(), 1U);
 }
 
-TEST_F(RpcProtocol, TheFailureOfTheCellEndsItsCallsAndWakesTheSleepers) {
-  RpcTicket asleep = call(op_add, 1);
-  const RpcTicket awake = call(op_add, 2);
-  ASSERT_TRUE(a.fall_asleep(asleep));
+TEST_F(RpcProtocol, TheFailureOfTheCellEndsItsCalls) {
+  const RpcTicket first = call(op_add, 1);
+  const RpcTicket second = call(op_add, 2);
+  EXPECT_EQ(a.state_word(first).load(), first.state);
   a.mark_down(1);
-  std::vector<const std::atomic<std::uint32_t>*> woken;
-  const auto wake = [&](const std::atomic<std::uint32_t>& word) { woken.push_back(&word); };
-  EXPECT_EQ(a.fail_calls(1, wake), 2);
-  ASSERT_EQ(woken.size(), 1U);
-  EXPECT_EQ(woken[0], &a.state_word(asleep));
-  EXPECT_EQ(a.take(asleep).error().code, Code::cell_down);
-  EXPECT_EQ(a.take(awake).error().code, Code::cell_down);
+  EXPECT_EQ(a.fail_calls(1), 2);
+  EXPECT_EQ(a.fail_calls(1), 0);
+  EXPECT_NE(a.state_word(first).load(), first.state);
+  EXPECT_EQ(a.take(first).error().code, Code::cell_down);
+  EXPECT_EQ(a.take(second).error().code, Code::cell_down);
   EXPECT_EQ(a.start_call(1, op_add, {}, far, request).error().code, Code::cell_down);
   EXPECT_EQ(a.start_one_way(1, op_add, {}, request).error().code, Code::cell_down);
-}
-
-TEST_F(RpcProtocol, ACallerThatSleepsIsToBeWoken) {
-  RpcTicket ticket = call(op_add, 1);
-  ASSERT_TRUE(a.fall_asleep(ticket));
-  EXPECT_EQ(a.state_word(ticket).load(), ticket.state);
-  ASSERT_TRUE(a.fall_asleep(ticket));
-  const RpcMessage reply = reply_to(b.on_message(0, request.bytes()), 2);
-  const RpcArrival arrival = a.on_message(1, reply.bytes());
-  EXPECT_TRUE(arrival.wake);
-  EXPECT_EQ(&a.state_word(arrival.call), &a.state_word(ticket));
-  EXPECT_NE(a.state_word(ticket).load(), ticket.state);
-  EXPECT_FALSE(a.fall_asleep(ticket));
-  EXPECT_TRUE(a.take(ticket).has_value());
 }
 
 TEST_F(RpcProtocol, AnErrorTravelsWithItsCause) {
@@ -322,7 +303,7 @@ TEST_F(RpcProtocol, MessagesOfAnotherLifeAreStale) {
   const RpcMessage reply = reply_to(arrival, 1);
   a.mark_down(1);
   expect_rejected(a, 1, reply, RpcReject::peer_down);
-  EXPECT_EQ(a.fail_calls(1, no_wake), 1);
+  EXPECT_EQ(a.fail_calls(1), 1);
   EXPECT_FALSE(a.take(ticket).has_value());
   a.connect(1, 201);  // it was booted again
   expect_rejected(a, 1, reply, RpcReject::stale);

@@ -139,7 +139,6 @@ class RpcSchedule {
       return;
     }
     ++result_.started;
-    if (random.one_in(2)) core.fall_asleep(*ticket);
     cell(from).waiting[number] = *ticket;
   }
 
@@ -206,7 +205,7 @@ class RpcSchedule {
   }
 
   void tick(CellId c) {
-    cell(c).core->on_tick(machine_.now_ns(), [](const std::atomic<std::uint32_t>&) {});
+    cell(c).core->on_tick(machine_.now_ns());
     take_ended(c);
     machine_.after(tick_ns, c, [this, c] { tick(c); });
   }
@@ -246,7 +245,7 @@ class RpcSchedule {
       machine_.after(machine_.random().below(detection_max_ns), c, [this, c, lost, life] {
         if (cell(lost).incarnation != life) return;
         cell(c).core->mark_down(lost);
-        cell(c).core->fail_calls(lost, [](const std::atomic<std::uint32_t>&) {});
+        cell(c).core->fail_calls(lost);
         take_ended(c);
       });
     }
@@ -279,7 +278,7 @@ class RpcSchedule {
           for (CellId c = 0; c < count(); ++c) {
             if (c == victim) continue;
             cell(c).core->mark_down(victim);
-            cell(c).core->fail_calls(victim, [](const std::atomic<std::uint32_t>&) {});
+            cell(c).core->fail_calls(victim);
             take_ended(c);
           }
           boot(victim);

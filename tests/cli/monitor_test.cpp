@@ -67,8 +67,9 @@ TEST(Plan, RefusesWhatNoMachineCanBe) {
     wrong.cells = cells;
     EXPECT_EQ(status_of(wrong), exit_usage) << cells;
   }
-  for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{100} << 30,
-                                    ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
+  for (const std::uint64_t bytes :
+       {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{100} << 30, ~std::uint64_t{0},
+        std::uint64_t{1} << 63}) {
     BootOptions wrong = options;
     wrong.memory_bytes = bytes;
     EXPECT_EQ(status_of(wrong), exit_usage) << bytes;
@@ -123,7 +124,8 @@ TEST_F(RuntimeDir, IsGoneWithItsFiles) {
   EXPECT_FALSE(std::filesystem::exists(dir_));
 }
 
-// The lock of a machine is held by all that inherit it, and is free when the last of them has died.
+// The lock of a machine is held by all that inherit it, and is free when the last of them has
+// died.
 TEST_F(RuntimeDir, IsLockedUntilTheLastHolderIsDead) {
   auto lock = lock_machine(dir_, "machine");
   ASSERT_TRUE(lock);

@@ -1,7 +1,9 @@
 // The home with real processes behind the real firewall.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <csignal>
 #include <cstdlib>
 #include <random>
 #include <thread>
@@ -377,33 +379,32 @@ TEST_F(FencedGate, AProcessThatForksABigHeapDoesNotStopTheOthers) {
   forking.puppet->kill();
 }
 
-TEST_F(FencedGate, AWindowCostsLittle) {
+// Times are printed, not judged: `hive bench` judges them, on a machine that does nothing else.
+TEST_F(FencedGate, ManyWindowsOneAfterTheOther) {
   const Actor a = spawn();
   const auto gate = gate_of(a);
   const auto s = make(a.id, "s", 16);
-  constexpr int rounds = 20000;
-  for (const std::uint64_t count : {1, 16}) {
+  constexpr std::size_t rounds = 4000;
+  const auto measure = [&](const char* what, const auto& call) {
     std::vector<std::uint64_t> times;
-    for (int i = 0; i < rounds; ++i) {
+    for (std::size_t i = 0; i < rounds && !HasFatalFailure(); ++i) {
       const std::uint64_t begin = now_ns();
+      call();
+      times.push_back(now_ns() - begin);
+    }
+    std::sort(times.begin(), times.end());
+    std::printf("%s: %llu ns in the best tenth, %llu ns median\n", what,
+                static_cast<unsigned long long>(times[rounds / 10]),
+                static_cast<unsigned long long>(times[rounds / 2]));
+  };
+  for (const std::uint64_t count : {1, 16}) {
+    measure(count == 1 ? "window of a page" : "window of 16 pages", [&] {
       const auto window = gate->call(GateOp::window_open, {s.id, 0, count, 0});
       ASSERT_TRUE(window);
       ASSERT_TRUE(gate->call(GateOp::window_commit, {window->v[0]}));
-      times.push_back(now_ns() - begin);
-    }
-    std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
-    std::printf("open and commit of %llu pages: median %llu ns\n",
-                static_cast<unsigned long long>(count),
-                static_cast<unsigned long long>(times[rounds / 2]));
+    });
   }
-  std::vector<std::uint64_t> times;
-  for (int i = 0; i < rounds; ++i) {
-    const std::uint64_t begin = now_ns();
-    ASSERT_TRUE(gate->call(GateOp::null));
-    times.push_back(now_ns() - begin);
-  }
-  std::nth_element(times.begin(), times.begin() + rounds / 2, times.end());
-  std::printf("null call: median %llu ns\n", static_cast<unsigned long long>(times[rounds / 2]));
+  measure("null call", [&] { ASSERT_TRUE(gate->call(GateOp::null)); });
 }
 
 }  // namespace

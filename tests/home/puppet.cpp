@@ -1,7 +1,9 @@
 #include "puppet.h"
 
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <string>
 
 #include <poll.h>

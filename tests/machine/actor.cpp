@@ -71,8 +71,8 @@ void Actor::serve(int channel) {
 void Actor::begin(Routine routine, std::array<std::int64_t, 4> numbers,
                   const std::vector<int>& fds) {
   const Order order{routine, numbers};
-  [[maybe_unused]] auto sent = machine::channel_send(channel_.get(), machine::bytes_of(order), fds,
-                                                     now_ns() + patience_ns);
+  [[maybe_unused]] auto sent =
+      machine::channel_send(channel_.get(), machine::bytes_of(order), fds, now_ns() + patience_ns);
 }
 
 Actor::Reply Actor::finish() {

@@ -42,7 +42,8 @@ TEST(MachineRange, IsTakenOnceForEachProcessAndGivenBack) {
     release_machine_range(layout);
     if (is_mapped(layout.base)) return 5;
     return reserve_machine_range(other) ? 0 : 6;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(MachineRange, IsRefusedWhereSomethingLies) {
@@ -57,7 +58,8 @@ TEST(MachineRange, IsRefusedWhereSomethingLies) {
     if (taken) return 2;
     if (taken.error().code != Code::exhausted) return 3;
     return is_mapped(layout.base) ? 4 : 0;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(MachineRange, AForkedChildHasNoneAndCanTakeItAnew) {
@@ -69,7 +71,8 @@ TEST(MachineRange, AForkedChildHasNoneAndCanTakeItAnew) {
       if (is_mapped(layout.base)) return 2;
       return reserve_machine_range(layout) ? 0 : 3;
     });
-  }), 0);
+  }),
+            0);
 }
 
 TEST(MachineRange, TheWidestMachineFits) {
@@ -78,7 +81,8 @@ TEST(MachineRange, TheWidestMachineFits) {
     const Layout widest = make_layout(1, (std::uint64_t{340} << 30) / 33 * 32);
     if (widest.stride == 0) return 1;
     return reserve_machine_range(widest) ? 0 : 2;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(NodeMemory, IsLaidOutAndEmpty) {
@@ -89,7 +93,8 @@ TEST(NodeMemory, IsLaidOutAndEmpty) {
     if (!memory) return 2;
     const NodeHeader* header = node_header(layout, 2);
     if (header->magic != node_magic || header->layout_version != node_layout_version) return 3;
-    if (header->node != 2 || header->incarnation != 99 || header->kernel_pid != ::getpid()) return 4;
+    if (header->node != 2 || header->incarnation != 99 || header->kernel_pid != ::getpid())
+      return 4;
     if (header->rings_offset != page_bytes) return 5;
     if (header->consumed_offset != page_bytes + 4 * sizeof(SipsRing)) return 6;
     if (header->heap_offset < header->consumed_offset + 4 * sizeof(SipsConsumed)) return 7;
@@ -99,7 +104,8 @@ TEST(NodeMemory, IsLaidOutAndEmpty) {
       if (bytes[i] != 0) return 9;
     }
     return 0;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(NodeMemory, ItsKernelMemoryCannotBeMadeWritableByAnybodyElse) {
@@ -109,7 +115,8 @@ TEST(NodeMemory, ItsKernelMemoryCannotBeMadeWritableByAnybodyElse) {
     auto memory = NodeMemory::create(layout, 0, 1, probe_firewall_mode());
     auto fd = memory->kernel_descriptor();
     if (!fd) return 2;
-    if (::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0) != MAP_FAILED ||
+    if (::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0) !=
+            MAP_FAILED ||
         errno != EPERM) {
       return 3;
     }
@@ -120,12 +127,14 @@ TEST(NodeMemory, ItsKernelMemoryCannotBeMadeWritableByAnybodyElse) {
     const std::string path = "/proc/self/fd/" + std::to_string(fd->get());
     const UniqueFd again(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     if (again && ::pwrite(again.get(), "x", 1, 0) >= 0) return 7;
-    if (again && ::mmap(nullptr, page_bytes, PROT_WRITE, MAP_SHARED, again.get(), 0) != MAP_FAILED) {
+    if (again &&
+        ::mmap(nullptr, page_bytes, PROT_WRITE, MAP_SHARED, again.get(), 0) != MAP_FAILED) {
       return 8;
     }
     // Its own kernel still stores to it.
     return safe_store8(reinterpret_cast<void*>(layout.kernel_end(0) - 1), 7) ? 0 : 9;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(NodeMemory, GoesWithItsOwnerAndTheRangeStaysTaken) {
@@ -142,7 +151,8 @@ TEST(NodeMemory, GoesWithItsOwnerAndTheRangeStaysTaken) {
     std::uint8_t byte;
     if (safe_copy(&byte, node_header(layout, 1), 1)) return 4;
     return is_mapped(layout.user_begin(1)) && is_mapped(layout.kernel_begin(1)) ? 0 : 5;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(NodeMemory, MoreThanTheHostHasIsRefusedAndNothingIsTaken) {
@@ -155,7 +165,8 @@ TEST(NodeMemory, MoreThanTheHostHasIsRefusedAndNothingIsTaken) {
     auto memory = NodeMemory::create(huge, 0, 1, probe_firewall_mode());
     if (memory) return 2;
     return memory.error().code == Code::exhausted ? 0 : 3;
-  }), 0);
+  }),
+            0);
 }
 
 TEST(Fence, MemoryOfAnotherSizeIsRefused) {
@@ -164,10 +175,38 @@ TEST(Fence, MemoryOfAnotherSizeIsRefused) {
     if (!reserve_machine_range(layout)) return 1;
     UniqueFd small(::memfd_create("small", MFD_CLOEXEC));
     UniqueFd other(::memfd_create("small", MFD_CLOEXEC));
-    auto fence = Fence::map(layout, 3, std::move(small), std::move(other), FirewallMode::cooperative);
+    auto fence =
+        Fence::map(layout, 3, std::move(small), std::move(other), FirewallMode::cooperative);
     if (fence) return 2;
     return fence.error().code == Code::bad_argument && is_mapped(layout.kernel_begin(3)) ? 0 : 3;
-  }), 0);
+  }),
+            0);
+}
+
+TEST(Fence, ANodeHasOneFenceInAProcess) {
+  Actor actor;
+  EXPECT_EQ(actor.run([](Exchange&) -> std::int64_t {
+    if (!reserve_machine_range(layout)) return 1;
+    const auto map = [](CellId node) {
+      UniqueFd memory(::memfd_create("hive-user", MFD_CLOEXEC));
+      if (::ftruncate(memory.get(), layout.user_bytes) != 0) memory.reset();
+      return Fence::map_user_only(layout, node, std::move(memory), FirewallMode::cooperative);
+    };
+    {
+      auto first = map(3);
+      if (!first) return 2;
+      auto second = map(3);
+      if (second || second.error().code != Code::busy) return 3;
+      if (!safe_store8(reinterpret_cast<void*>(layout.user_begin(3)), 1)) {
+        if (!first->begin_stores({0, 1})) return 4;
+        if (!safe_store8(reinterpret_cast<void*>(layout.user_begin(3)), 1)) return 5;
+      }
+    }
+    if (!map(3)) return 6;
+    if (map(4) || map(-1)) return 7;
+    return 0;
+  }),
+            0);
 }
 
 TEST(FirewallMode, HasNames) {

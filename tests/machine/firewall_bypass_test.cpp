@@ -1,6 +1,7 @@
-// Every way round the firewall that we know of, tried by a real task: each must leave a page that is
-// closed to the task as it was, while its home lives and after its home was killed. The tests at the
-// end turn a defence off and show the damage, so that the others are known to test something.
+// Every way round the firewall that we know of, tried by a real task: each must leave a page that
+// is closed to the task as it was, while its home lives and after its home was killed. The tests
+// at the end turn a defence off and show the damage, so that the others are known to test
+// something.
 #include <cerrno>
 
 #include <fcntl.h>
@@ -190,7 +191,8 @@ TEST_P(BypassTest, DamageWithoutTheKeptDescriptor) {
       if (std::string(target).find("userfaultfd") != std::string::npos) ::close(fd);
     }
     return store_at(at(closed_page));
-  }), 1);
+  }),
+            1);
   EXPECT_EQ(world_->content(closed_page), 0xEE);
 }
 
@@ -200,7 +202,8 @@ TEST_P(BypassTest, DamageWithoutTheFilterByMoving) {
     void* target = ::mmap(nullptr, node_span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void* moved = ::mremap(at(0), node_span, node_span, MREMAP_MAYMOVE | MREMAP_FIXED, target);
     return store_at(static_cast<char*>(moved) + absent_page * page_bytes);
-  }), 1);
+  }),
+            1);
   EXPECT_EQ(world_->content(absent_page), 0xEE);
   EXPECT_NE(audit_node_mappings(world_->task.pid()), std::vector<std::string>{})
       << "the audit does not see a mapping without a fence";
@@ -210,7 +213,8 @@ TEST_P(BypassTest, DamageWithoutTheFilterByRemoving) {
   set_up_task(false);
   EXPECT_EQ(world_->task.run([](Exchange&) -> std::int64_t {
     return ::madvise(at(0), node_span, MADV_REMOVE);
-  }), 0);
+  }),
+            0);
   EXPECT_EQ(world_->content(closed_page), 0);
 }
 
@@ -223,7 +227,8 @@ TEST_P(BypassTest, DamageWithoutTheForkProtection) {
     int status = 0;
     ::waitpid(child, &status, 0);
     return WEXITSTATUS(status);
-  }), 1);
+  }),
+            1);
   EXPECT_EQ(world_->content(absent_page), 0xEE);
 }
 

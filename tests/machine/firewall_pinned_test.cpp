@@ -1,6 +1,6 @@
 // A page that is pinned for I/O stays open to that I/O after it is closed: the one way round the
-// firewall that closing does not stop, and why a frame that others could write is replaced by a hole
-// punch and never reused as it is.
+// firewall that closing does not stop, and why a frame that others could write is replaced by a
+// hole punch and never reused as it is.
 #include <cerrno>
 #include <cstring>
 
@@ -48,7 +48,8 @@ class Ring {
     entry.len = 4;
     entry.off = ~std::uint64_t{0};
     __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-    if (::syscall(SYS_io_uring_enter, fd_, 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) < 0) return -errno;
+    if (::syscall(SYS_io_uring_enter, fd_, 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) < 0)
+      return -errno;
     auto* head = word(completions_, parameters_.cq_off.head);
     const auto* done = reinterpret_cast<io_uring_cqe*>(completions_ + parameters_.cq_off.cqes) +
                        (*head & (parameters_.cq_entries - 1));
@@ -59,8 +60,8 @@ class Ring {
 
  private:
   char* map(std::size_t bytes, off_t what) const {
-    return static_cast<char*>(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_POPULATE, fd_, what));
+    return static_cast<char*>(
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, what));
   }
   static unsigned* word(char* ring, std::uint32_t offset) {
     return reinterpret_cast<unsigned*>(ring + offset);

@@ -120,7 +120,8 @@ TEST_P(FirewallTest, APageThatTheTaskLostIsGivenAgainAsItWas) {
   ASSERT_EQ(world_->give({0, 4}), 4);
   ASSERT_EQ(world_->task.run([](Exchange&) -> std::int64_t {
     return ::madvise(reinterpret_cast<void*>(page_address(0)), 4 * page_bytes, MADV_DONTNEED);
-  }), 0);
+  }),
+            0);
   EXPECT_EQ(world_->load(0), -1);
   ASSERT_EQ(world_->give({0, 4}), 4);
   EXPECT_EQ(world_->load(0), 1);
@@ -160,7 +161,8 @@ TEST_P(FirewallTest, ASpinningWriterStopsAtTheClose) {
     world_->task.begin([](Exchange&) -> std::int64_t {
       auto* byte = reinterpret_cast<void*>(page_address(6));
       std::int64_t stores = 0;
-      for (std::uint8_t value = 1; safe_store8(byte, value); value = value == 255 ? 1 : value + 1) {
+      for (std::uint8_t value = 1; safe_store8(byte, value);
+           value = value == 255 ? 1 : value + 1) {
         ++stores;
       }
       return stores;
@@ -184,14 +186,17 @@ TEST_P(FirewallTest, MemoryThatFailsIsABusErrorForEverybody) {
     std::uint32_t magic = 0;
     const auto* header = machine::node_header(world_layout, world_node);
     return safe_load32(&header->magic, magic) && magic == machine::node_magic;
-  }), 1);
+  }),
+            1);
   world_->fail_memory();
+  EXPECT_EQ(world_->refill({0, 1}), refused_as(Code::lost)) << "failed memory does not come back";
   EXPECT_EQ(world_->load(0), -1);
   EXPECT_FALSE(world_->store(0, 3));
   EXPECT_EQ(world_->task.run([](Exchange&) -> std::int64_t {
     std::uint32_t magic = 0;
     return safe_load32(&machine::node_header(world_layout, world_node)->magic, magic);
-  }), 0);
+  }),
+            0);
   if (fenced()) {
     EXPECT_EQ(world_->give({0, 2}), 0);
   }
@@ -201,7 +206,8 @@ TEST_P(FirewallTest, TheHomesOwnViewIsBehindTheFirewallToo) {
   if (!fenced()) GTEST_SKIP() << "cooperative: nothing is fenced";
   EXPECT_EQ(world_->home.run([](Exchange&) -> std::int64_t {
     return safe_store8(reinterpret_cast<void*>(page_address(0)), 5);
-  }), 0);
+  }),
+            0);
   EXPECT_EQ(world_->content(0), 1);
 }
 

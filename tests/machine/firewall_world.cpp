@@ -47,8 +47,8 @@ std::int64_t create_home(Exchange& e) {
 std::int64_t map_in_task(Exchange& e) {
   const auto mode = static_cast<FirewallMode>(e.numbers[0]);
   if (!machine::reserve_machine_range(world_layout)) return 1;
-  auto fence = machine::Fence::map(world_layout, world_node, std::move(e.in[0]), std::move(e.in[1]),
-                                   mode);
+  auto fence =
+      machine::Fence::map(world_layout, world_node, std::move(e.in[0]), std::move(e.in[1]), mode);
   if (!fence) {
     std::fprintf(stderr, "%s\n", fence.error().message().c_str());
     return 2;
@@ -99,7 +99,9 @@ std::int64_t task_store(Exchange& e) {
   return safe_store8(reinterpret_cast<void*>(page_address(page)),
                      static_cast<std::uint8_t>(e.numbers[1]));
 }
-std::int64_t task_begin(Exchange& e) { return code_of(task_side.fence->begin_stores(range_of(e))); }
+std::int64_t task_begin(Exchange& e) {
+  return code_of(task_side.fence->begin_stores(range_of(e)));
+}
 std::int64_t task_end(Exchange& e) { return code_of(task_side.fence->end_stores(range_of(e))); }
 
 }  // namespace
@@ -120,9 +122,7 @@ World::World(FirewallMode m) : mode(m) {
   fill_pages(1);
 }
 
-World::~World() {
-  ::munmap(const_cast<std::uint8_t*>(judge_), world_layout.user_bytes);
-}
+World::~World() { ::munmap(const_cast<std::uint8_t*>(judge_), world_layout.user_bytes); }
 
 void World::fill_pages(std::uint8_t value) {
   for (std::uint32_t page = 0; page < world_layout.user_pages(); ++page) put(page, value);
@@ -141,7 +141,9 @@ void World::map_task(bool filtered) {
 std::int64_t World::give(PageRange range) { return home.run(&home_give, numbers_of(range)); }
 std::int64_t World::open(PageRange range) { return home.run(&home_open, numbers_of(range)); }
 std::int64_t World::close(PageRange range) { return home.run(&home_close, numbers_of(range)); }
-std::int64_t World::take_back(PageRange range) { return home.run(&home_take_back, numbers_of(range)); }
+std::int64_t World::take_back(PageRange range) {
+  return home.run(&home_take_back, numbers_of(range));
+}
 std::int64_t World::refill(PageRange range) { return home.run(&home_refill, numbers_of(range)); }
 void World::fail_memory() { home.run(&home_fail); }
 
@@ -149,15 +151,22 @@ std::int64_t World::load(std::uint32_t page) { return task.run(&task_load, {page
 bool World::store(std::uint32_t page, std::uint8_t value) {
   return task.run(&task_store, {page, value}) == 1;
 }
-void World::begin_stores(PageRange range) { HIVE_CHECK(task.run(&task_begin, numbers_of(range)) == 0); }
-void World::end_stores(PageRange range) { HIVE_CHECK(task.run(&task_end, numbers_of(range)) == 0); }
+void World::begin_stores(PageRange range) {
+  HIVE_CHECK(task.run(&task_begin, numbers_of(range)) == 0);
+}
+void World::end_stores(PageRange range) {
+  HIVE_CHECK(task.run(&task_end, numbers_of(range)) == 0);
+}
 
 bool host_has(FirewallMode mode) {
   static const FirewallMode found = machine::probe_firewall_mode();
   switch (mode) {
-    case FirewallMode::mmu: return found == FirewallMode::mmu;
-    case FirewallMode::mmu_windowed: return found != FirewallMode::cooperative;
-    case FirewallMode::cooperative: return true;
+    case FirewallMode::mmu:
+      return found == FirewallMode::mmu;
+    case FirewallMode::mmu_windowed:
+      return found != FirewallMode::cooperative;
+    case FirewallMode::cooperative:
+      return true;
   }
   return false;
 }

@@ -24,8 +24,8 @@ class LifelineTest : public testing::Test {
  protected:
   LifelineTest() : memory_(::memfd_create("header", MFD_CLOEXEC)) {
     EXPECT_EQ(::ftruncate(memory_.get(), sizeof(NodeHeader)), 0);
-    void* writable = ::mmap(nullptr, sizeof(NodeHeader), PROT_READ | PROT_WRITE, MAP_SHARED,
-                            memory_.get(), 0);
+    void* writable =
+        ::mmap(nullptr, sizeof(NodeHeader), PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
     void* readable = ::mmap(nullptr, sizeof(NodeHeader), PROT_READ, MAP_SHARED, memory_.get(), 0);
     EXPECT_TRUE(writable != MAP_FAILED && readable != MAP_FAILED);
     own_ = static_cast<NodeHeader*>(writable);
@@ -79,7 +79,8 @@ TEST_F(LifelineTest, AliveUntilKilledThenMarkedForEveryWatcher) {
   std::vector<std::thread> watchers;
   std::array<std::atomic<bool>, lifeline_count> marked{};
   for (int watcher = 0; watcher < lifeline_count; ++watcher) {
-    watchers.emplace_back([&, watcher] { marked[static_cast<std::size_t>(watcher)] = becomes_marked(watcher); });
+    watchers.emplace_back(
+        [&, watcher] { marked[static_cast<std::size_t>(watcher)] = becomes_marked(watcher); });
   }
   ::kill(child_, SIGKILL);
   for (auto& thread : watchers) thread.join();
@@ -115,9 +116,7 @@ NodeHeader* marked_by_handler = nullptr;
 
 TEST_F(LifelineTest, AHandlerOfAFatalSignalMarksThemWhileTheProcessLives) {
   marked_by_handler = own_;
-  start_kernel([] {
-    std::signal(SIGUSR1, [](int) { mark_lifelines(marked_by_handler); });
-  });
+  start_kernel([] { std::signal(SIGUSR1, [](int) { mark_lifelines(marked_by_handler); }); });
   ::kill(child_, SIGUSR1);
   for (const int watcher : {0, max_cells - 1, lifeline_power, lifeline_monitor}) {
     EXPECT_TRUE(becomes_marked(watcher));

@@ -23,8 +23,9 @@ std::string fault_of(const std::string& mapping, const std::string& flags, bool 
   const bool kernel = mapping.find("/memfd:hive-kernel-") != std::string::npos;
   if (!has_flags(flags, {"dc", "dd"})) return "copied by fork or by a core dump";
   if (kernel && writable && !own_kernel) return "writable kernel memory of another node";
-  // um: missing or minor faults, uw: write protection.
-  if (!kernel && writable && !has_flags(flags, {"um", "uw"})) return "writable and not fenced";
+  // Faults of missing and of unmapped pages, and write protection, go to a userfaultfd.
+  if (!kernel && writable && !has_flags(flags, {"um", "ui", "uw"}))
+    return "writable and not fenced";
   return "";
 }
 

@@ -60,12 +60,13 @@ class MemoryFilter : public testing::Test {
   Actor actor_;
 };
 
-constexpr std::array<long, 6> ranged_calls = {SYS_munmap,  SYS_mprotect, SYS_madvise,
-                                              SYS_mbind,   SYS_mmap,     SYS_remap_file_pages};
+constexpr std::array<long, 6> ranged_calls = {SYS_munmap, SYS_mprotect, SYS_madvise,
+                                              SYS_mbind,  SYS_mmap,     SYS_remap_file_pages};
 
 TEST_F(MemoryFilter, RefusesCallsInsideTheRange) {
   for (const long number : ranged_calls) {
-    for (const std::uint64_t address : {layout.base, layout.user_begin(1), layout.end() - page_bytes}) {
+    for (const std::uint64_t address :
+         {layout.base, layout.user_begin(1), layout.end() - page_bytes}) {
       EXPECT_EQ(call(number, address, page_bytes), EPERM) << number;
       EXPECT_EQ(call(number, address, 0), EPERM) << number;
     }
@@ -95,7 +96,8 @@ TEST_F(MemoryFilter, LetsCallsElsewhereThrough) {
     p = ::mremap(p, mib, 2 * mib, MREMAP_MAYMOVE);
     if (p == MAP_FAILED || ::mprotect(p, mib, PROT_READ) != 0) return 2;
     return ::munmap(p, 2 * mib);
-  }), 0);
+  }),
+            0);
 }
 
 TEST_F(MemoryFilter, RefusesToMoveMemoryOutOfTheRangeOrIntoIt) {
@@ -110,7 +112,8 @@ TEST_F(MemoryFilter, RefusesToMoveMemoryOutOfTheRangeOrIntoIt) {
     // Without MREMAP_FIXED the new address is whatever was in the register.
     if (errno_of(SYS_mremap, own, mib, 2 * mib, MREMAP_MAYMOVE, node) != 0) return 5;
     return 0;
-  }), 0);
+  }),
+            0);
 }
 
 TEST_F(MemoryFilter, RefusesSharedMemorySegmentsThere) {
@@ -123,7 +126,8 @@ TEST_F(MemoryFilter, RefusesSharedMemorySegmentsThere) {
     if (anywhere == reinterpret_cast<void*>(-1)) return 3;
     ::shmdt(anywhere);
     return inside != EPERM ? 1 : replace != EPERM ? 2 : 0;
-  }), 0);
+  }),
+            0);
 }
 
 TEST_F(MemoryFilter, RefusesAdviceWhoseAddressesItCannotSee) {
@@ -132,7 +136,7 @@ TEST_F(MemoryFilter, RefusesAdviceWhoseAddressesItCannotSee) {
 
 TEST_F(MemoryFilter, RefusesIoctlsOnUserfaultfdsAndNoOthers) {
   EXPECT_EQ(actor_.run([](Exchange&) -> std::int64_t {
-    auto userfault = make_userfaultfd();  // through the gate
+    auto userfault = make_userfaultfd();                                  // through the gate
     if (!userfault) return userfault.error().sys_errno == EPERM ? 1 : 0;  // the host has none
     uffdio_range range{layout.user_begin(0), page_bytes};
     if (errno_of(SYS_ioctl, userfault->get(), UFFDIO_UNREGISTER, &range) != EPERM) return 2;
@@ -140,7 +144,8 @@ TEST_F(MemoryFilter, RefusesIoctlsOnUserfaultfdsAndNoOthers) {
     int ends[2];
     if (::pipe(ends) != 0) return 3;
     return errno_of(SYS_ioctl, ends[0], FIONREAD, &queued);
-  }), 0);
+  }),
+            0);
 }
 
 TEST_F(MemoryFilter, ReachesEveryThread) {
@@ -156,20 +161,24 @@ TEST_F(MemoryFilter, ReachesEveryThread) {
     stage.store(1);
     other.join();
     return prepared == 0 && refused == EPERM ? 0 : 1;
-  }), 0);
+  }),
+            0);
 }
 
 TEST_F(MemoryFilter, RefusesTheOtherAbisOfTheProcessor) {
   EXPECT_EQ(actor_.run([](Exchange&) -> std::int64_t {
     constexpr long x32_munmap = 0x40000000 | SYS_munmap;
     return errno_of(x32_munmap, layout.base, page_bytes);
-  }), EPERM);
+  }),
+            EPERM);
   // An ioctl as i386 makes it, whose structure could hold any address.
   const auto status = actor_.run([](Exchange&) -> std::int64_t {
     const pid_t child = ::fork();
     if (child == 0) {
       long result = 54;
-      asm volatile("int $0x80" : "+a"(result) : "b"(-1L), "c"(0xc020aa00L), "d"(0L)
+      asm volatile("int $0x80"
+                   : "+a"(result)
+                   : "b"(-1L), "c"(0xc020aa00L), "d"(0L)
                    : "r8", "r9", "r10", "r11", "memory");
       ::_exit(static_cast<int>(static_cast<std::int32_t>(-result)));
     }
@@ -193,7 +202,8 @@ TEST_F(MemoryFilter, AProgramStartedByAFilteredOneCanAttach) {
     int ended = 0;
     ::waitpid(child, &ended, 0);
     return ended;
-  }), 0);
+  }),
+            0);
 }
 
 }  // namespace

@@ -90,7 +90,9 @@ class PowerTest : public testing::TestWithParam<bool> {
     const int fds[] = {directory.get(), null.get(), output_writer_.get(), output_writer_.get()};
     tell("task\n" + words, fds);
   }
-  void start_own_task(const std::string& what) { start_task(own_task_program + "\ntask\n" + what); }
+  void start_own_task(const std::string& what) {
+    start_task(own_task_program + "\ntask\n" + what);
+  }
   // Until as many tasks and daemons have said that they run.
   void await_runners(std::size_t count) {
     std::string said(count, ' ');
@@ -217,7 +219,8 @@ TEST_P(PowerTest, AStartedTaskIsKnownByItsPidAndPidfd) {
   start_own_task("wait");
   auto started = hear();
   ASSERT_EQ(started.fds.size(), 1U);
-  const std::string text(reinterpret_cast<const char*>(started.bytes.data()), started.bytes.size());
+  const std::string text(reinterpret_cast<const char*>(started.bytes.data()),
+                         started.bytes.size());
   std::istringstream words(text);
   std::string kind;
   int cookie = 0;

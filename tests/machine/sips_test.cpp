@@ -75,14 +75,30 @@ TEST_F(SipsTest, ACounterThatMakesNoSenseCountsAsFull) {
 TEST_F(SipsTest, AMessageThatWasScribbledOverIsRejectedAndTheNextArrives) {
   const auto spoil = [](SipsSlot& slot, int way) {
     switch (way) {
-      case 0: slot.sum ^= 1; break;
-      case 1: slot.from = 7; break;
-      case 2: slot.to = 7; break;
-      case 3: slot.length = sips_payload_max + 1; break;
-      case 4: slot.length = 0xffff; break;
-      case 5: slot.payload[0] ^= std::byte{1}; break;
-      case 6: slot.length -= 8; break;
-      default: slot.payload[99] ^= std::byte{0x80}; break;
+      case 0:
+        slot.sum ^= 1;
+        break;
+      case 1:
+        slot.from = 7;
+        break;
+      case 2:
+        slot.to = 7;
+        break;
+      case 3:
+        slot.length = sips_payload_max + 1;
+        break;
+      case 4:
+        slot.length = 0xffff;
+        break;
+      case 5:
+        slot.payload[0] ^= std::byte{1};
+        break;
+      case 6:
+        slot.length -= 8;
+        break;
+      default:
+        slot.payload[99] ^= std::byte{0x80};
+        break;
     }
   };
   for (int way = 0; way < 8; ++way) {

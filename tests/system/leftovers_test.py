@@ -19,8 +19,8 @@ class KillEverything(MachineTest):
         self.random = random.Random(seed())
         self.memory_before = shared_memory_kib()
 
-    def assert_clean(self):
-        self.assert_nothing_left()
+    def assert_clean(self, files=False):
+        self.assert_nothing_left(files)
         wait_for(lambda: shared_memory_kib() < self.memory_before + MACHINE_KIB / 2,
                  "the machine's memory to be given back")
 
@@ -28,7 +28,7 @@ class KillEverything(MachineTest):
         self.machine.boot(cells=2, memory="32M")
         self.assertEqual(self.machine.states(), ["up", "up"])
         self.machine.hive("shutdown", "--name", self.machine.name)
-        self.assert_clean()
+        self.assert_clean(files=True)
 
     def test_during_boot(self):
         for _ in range(ROUNDS):

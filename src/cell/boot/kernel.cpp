@@ -101,6 +101,8 @@ Result<void> Kernel::make_home() {
                              fmt::format("{}={}", proto::env_cell, config_.self),
                              fmt::format("{}={}", proto::env_runtime_dir, root)});
   injection_.emplace(*memory_);
+  measure_.emplace(Measure::Parts{.layout = config_.layout, .heap = *heap_, .memory = *memory_,
+                                  .home = *home_, .clients = *clients_, .rpc = *rpc_});
   return {};
 }
 
@@ -126,9 +128,7 @@ Result<void> Kernel::make_control() {
       .inject = [this](const std::string& kind, const std::string& how,
                        std::uint64_t address) { return injection_->inject(kind, how, address); },
       .shutdown = [this] { begin_shutdown(); },
-      .measure = [](const nlohmann::json&) -> Result<nlohmann::json> {
-        return fail(Code::bad_argument, "no such measurement");
-      }});
+      .measure = [this](const nlohmann::json& request) { return measure_->run(request); }});
   control_.emplace(*loop_, [this](const ConnectionPtr& connection, machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;
     return message.bytes.front() == std::byte{'{'}

@@ -29,6 +29,7 @@
 #include "cell/control/requests.h"
 #include "cell/control/survey.h"
 #include "cell/diagnostics/injection.h"
+#include "cell/diagnostics/measure.h"
 #include "cell/gate/gate_server.h"
 #include "cell/home/fenced.h"
 #include "cell/home/home.h"
@@ -98,6 +99,7 @@ class Kernel {
   std::optional<Clients> clients_;
   std::optional<TaskTable> tasks_;
   std::optional<Injection> injection_;
+  std::optional<Measure> measure_;
   Peers peers_;
 
   // Level 3.

@@ -6,7 +6,7 @@
 #include <csignal>
 #include <limits>
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,11 +21,22 @@ namespace hive::cell {
 namespace {
 
 constexpr std::uint64_t nap_ns = 50 * ns_per_us;
+// The longest sleep of a caller before it looks for itself whether its call has ended: its ring may
+// have gone with the memory of a node, and nobody can wake those who sleep on it then.
+constexpr std::uint64_t look_again_ns = 10 * ns_per_ms;
 
 // Whether `count` objects of this size fit at the offset in a node's kernel memory.
 bool fits(const machine::Layout& layout, std::uint64_t offset, std::size_t size, std::uint32_t count) {
   return offset % 64 == 0 && offset <= layout.kernel_bytes &&
          std::uint64_t{size} * count <= layout.kernel_bytes - offset;
+}
+
+UniqueFd edge_triggered(int fd) {
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  HIVE_CHECK(epoll.valid() && ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+  return epoll;
 }
 
 }  // namespace
@@ -40,7 +51,8 @@ LinuxHardware::LinuxHardware(const machine::Layout& layout, CellId self, UniqueF
     : layout_(layout),
       self_(self),
       own_(machine::node_header(layout, self)),
-      doorbell_(std::move(own_doorbell)) {
+      doorbell_(std::move(own_doorbell)),
+      doorbell_epoll_(edge_triggered(doorbell_.get())) {
   HIVE_CHECK(self >= 0 && self < cells());
   HIVE_CHECK(own_->magic == machine::node_magic);
   HIVE_CHECK(fits(layout, own_->rings_offset, sizeof(machine::SipsRing), layout.cells));
@@ -139,11 +151,9 @@ void LinuxHardware::ring_doorbell(Link& to) noexcept {
 machine::SipsReceived LinuxHardware::receive(CellId from, machine::SipsMessage& out) noexcept {
   Link& l = link(from);
   if (!l.connected.load(std::memory_order_acquire)) return machine::SipsReceived::none;
-  const machine::SipsReceived what = l.receiver->receive(out);
-  if (what != machine::SipsReceived::none) {
-    l.next_sequence.store(l.receiver->next_sequence(), std::memory_order_relaxed);
-  }
-  return what;
+  // Only now: what the caller did with the message before is seen by whoever sees it gone.
+  l.next_sequence.store(l.receiver->next_sequence(), std::memory_order_release);
+  return l.receiver->receive(out);
 }
 
 const std::atomic<std::uint32_t>* LinuxHardware::next_word(const Link& from,
@@ -154,7 +164,7 @@ const std::atomic<std::uint32_t>* LinuxHardware::next_word(const Link& from,
 bool LinuxHardware::has_mail(CellId from) const noexcept {
   const Link& l = link(from);
   if (!l.connected.load(std::memory_order_acquire)) return false;
-  const std::uint32_t next = l.next_sequence.load(std::memory_order_relaxed);
+  const std::uint32_t next = l.next_sequence.load(std::memory_order_acquire);
   std::uint32_t sequence = 0;
   return safe_load32(next_word(l, next), sequence) && sequence == next;
 }
@@ -172,36 +182,40 @@ void LinuxHardware::wait_for_reply(CellId from, const std::atomic<std::uint32_t>
   const Link& l = link(from);
   own_->reply_sleepers.fetch_add(1, std::memory_order_seq_cst);
   std::atomic_thread_fence(std::memory_order_seq_cst);
+  const std::uint64_t until = std::min(deadline_ns, now_ns() + look_again_ns);
   FutexWait outcome = FutexWait::fault;
-  std::uint32_t value = 0;
   if (l.connected.load(std::memory_order_acquire)) {
-    const std::uint32_t next = l.next_sequence.load(std::memory_order_relaxed);
+    // In this order: a message that is no longer next has left its mark in the state.
+    const std::uint32_t next = l.next_sequence.load(std::memory_order_acquire);
     const auto* word = next_word(l, next);
+    std::uint32_t value = 0;
     if (safe_load32(word, value)) {
-      const std::array<FutexWord, 2> words{FutexWord{word, value}, FutexWord{&state, expected}};
-      outcome = value == next ? FutexWait::woken : futex_wait_any(words, deadline_ns);
+      const bool look = value == next || state.load(std::memory_order_acquire) != expected;
+      outcome = look ? FutexWait::woken : futex_wait(word, value, until);
     }
   }
   // A ring that can't be read brings no reply; the end of the call is then told by its state alone.
-  if (outcome == FutexWait::fault) futex_wait(&state, expected, deadline_ns);
+  if (outcome == FutexWait::fault) futex_wait(&state, expected, until);
   own_->reply_sleepers.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void LinuxHardware::wake_caller(const std::atomic<std::uint32_t>& state) noexcept {
-  futex_wake(&state, 1);
+void LinuxHardware::wake_callers(CellId from) noexcept {
+  const Link& l = link(from);
+  if (!is_peer(from) || l.ring_from == nullptr || own_->reply_sleepers.load() == 0) return;
+  // On every slot: whoever died between a message and its wake leaves sleepers behind.
+  for (const machine::SipsSlot& slot : l.ring_from->slots) {
+    futex_wake(&slot.sequence, std::numeric_limits<int>::max());
+  }
 }
 
 void LinuxHardware::sleep_until_mail(CellSet from, std::uint64_t deadline_ns) noexcept {
-  own_->receiver_asleep.store(1, std::memory_order_seq_cst);
+  own_->receiver_asleep.store(1, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (mail(from).empty()) {
-    const std::uint64_t now = now_ns();
-    const timespec left = to_timespec(deadline_ns > now ? deadline_ns - now : 0);
-    pollfd doorbell{doorbell_.get(), POLLIN, 0};
-    if (::ppoll(&doorbell, 1, &left, nullptr) > 0) {
-      std::uint64_t rung = 0;
-      [[maybe_unused]] const auto read = ::read(doorbell_.get(), &rung, sizeof rung);
-    }
+  const std::uint64_t now = now_ns();
+  if (mail(from).empty() && now < deadline_ns) {
+    const timespec left = to_timespec(deadline_ns - now);
+    epoll_event event;
+    ::epoll_pwait2(doorbell_epoll_.get(), &event, 1, &left, nullptr);
   }
   own_->receiver_asleep.store(0, std::memory_order_relaxed);
 }

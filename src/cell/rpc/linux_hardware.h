@@ -1,5 +1,5 @@
 // The machine on Linux, as a cell's kernel works with it: SIPS rings in mapped node memory, doorbells
-// that are eventfds, waits that are futexes, and the power switch by pidfd.
+// that are eventfds, waits that are futexes and epolls, and the power switch by pidfd.
 //
 //   machine::NodeHeader* own = node_header(layout, self);   // filled in by the kernel: offsets, magic
 //   LinuxHardware hardware(layout, self, std::move(doorbell));            // make_doorbell()
@@ -11,6 +11,8 @@
 //   reply_sleepers > 0   threads sleep on the ring word itself: a futex wake
 //   receiver_asleep      the receive thread sleeps on the doorbell: written to, but not for replies
 // Both sides store, then fence, then look at the other's word, so that no message is slept through.
+// Turned down, because on one processor each costs a tenth or two of the round trip more: ppoll and
+// read of the doorbell; a futex_waitv that has the state of the call as a second word.
 #pragma once
 
 #include <array>
@@ -42,7 +44,8 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   // An eventfd; copies of it go to the peers. Errors: host, exhausted.
   static Result<UniqueFd> make_doorbell();
 
-  // The node's own memory is mapped and its header filled in, with rings and counters zero.
+  // The node's own memory is mapped and its header filled in, with rings and counters zero. Nobody
+  // else reads from or polls the doorbell.
   LinuxHardware(const machine::Layout& layout, CellId self, UniqueFd own_doorbell);
 
   // Takes up traffic with a peer whose memory is mapped here; what was in the ring to an earlier
@@ -68,7 +71,7 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   CellSet mail(CellSet from) const noexcept override;
   void wait_for_reply(CellId from, const std::atomic<std::uint32_t>& state, std::uint32_t expected,
                       std::uint64_t deadline_ns) noexcept override;
-  void wake_caller(const std::atomic<std::uint32_t>& state) noexcept override;
+  void wake_callers(CellId from) noexcept override;
   void sleep_until_mail(CellSet from, std::uint64_t deadline_ns) noexcept override;
   void wake_receiver() noexcept override;
   void nap() noexcept override;
@@ -100,6 +103,7 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   const CellId self_;
   machine::NodeHeader* const own_;
   const UniqueFd doorbell_;
+  const UniqueFd doorbell_epoll_;  // edge-triggered: the doorbell needs no read
   std::array<Link, max_cells> links_;
 };
 

@@ -152,25 +152,37 @@ bool RpcCore::claim(Slot& slot, std::uint32_t state) {
                                             std::memory_order_acq_rel, relaxed);
 }
 
-bool RpcCore::end_call(Slot& slot, Code code, std::uint64_t now_ns, bool& was_asleep) {
-  for (;;) {  // ends: a waiting call falls asleep at most once
-    const std::uint32_t state = slot.state.load(std::memory_order_acquire);
-    if (!is_waiting(state) || slot.deadline_ns.load(relaxed) > now_ns) return false;
-    if (!claim(slot, state)) continue;
-    was_asleep = (state & phase_mask) == asleep;
-    slot.status = static_cast<std::uint8_t>(1 + static_cast<std::uint8_t>(code));
-    slot.length = 0;
-    slot.cause = code == Code::timed_out ? "the cell did not answer in time"
-                                         : "the cell failed before it answered";
-    slot.state.store(with_phase(state, done), std::memory_order_release);
-    return true;
+bool RpcCore::end_call(Slot& slot, Code code, std::uint64_t now_ns) {
+  // The deadline is read between two looks at the state, whose generation is new for each call.
+  const std::uint32_t state = slot.state.load(std::memory_order_acquire);
+  if ((state & phase_mask) != waiting || slot.deadline_ns.load(relaxed) > now_ns ||
+      !claim(slot, state)) {
+    return false;
   }
+  slot.status = static_cast<std::uint8_t>(1 + static_cast<std::uint8_t>(code));
+  slot.length = 0;
+  slot.cause = code == Code::timed_out ? "the cell did not answer in time"
+                                       : "the cell failed before it answered";
+  slot.state.store(with_phase(state, done), std::memory_order_release);
+  return true;
+}
+
+int RpcCore::end_calls(CellId peer, Code code, std::uint64_t now_ns) {
+  int ended = 0;
+  for (Slot& slot : peers_[static_cast<std::size_t>(peer)].slots) {
+    ended += end_call(slot, code, now_ns) ? 1 : 0;
+  }
+  return ended;
+}
+
+int RpcCore::on_tick(std::uint64_t now_ns) {
+  int ended = 0;
+  for (CellId peer = 0; peer < cells_; ++peer) ended += end_calls(peer, Code::timed_out, now_ns);
+  return ended;
 }
 
 bool RpcCore::expire(const RpcTicket& ticket) {
-  bool was_asleep = false;
-  Slot& slot = slot_of(ticket);
-  if (end_call(slot, Code::timed_out, ~std::uint64_t{0}, was_asleep)) {
+  if (end_call(slot_of(ticket), Code::timed_out, ~std::uint64_t{0})) {
     counters(ticket.peer).timed_out.fetch_add(1, relaxed);
     return true;
   }
@@ -178,17 +190,6 @@ bool RpcCore::expire(const RpcTicket& ticket) {
   // turn on a processor.
   while (!ended(ticket)) std::this_thread::yield();
   return false;
-}
-
-bool RpcCore::fall_asleep(RpcTicket& ticket) {
-  std::uint32_t state = ticket.state;
-  if ((state & phase_mask) == asleep) return !ended(ticket);
-  if (!slot_of(ticket).state.compare_exchange_strong(state, with_phase(state, asleep),
-                                                     std::memory_order_seq_cst)) {
-    return false;
-  }
-  ticket.state = with_phase(ticket.state, asleep);
-  return true;
 }
 
 Result<RpcReply> RpcCore::take(const RpcTicket& ticket) {
@@ -281,25 +282,21 @@ RpcArrival RpcCore::on_reply(CellId from, const RpcHeader& header,
     return reject(from, RpcReject::malformed);
   }
   Slot& slot = peers_[static_cast<std::size_t>(from)].slots[header.slot];
-  for (;;) {  // ends: a waiting call falls asleep at most once
-    const std::uint32_t state = slot.state.load(std::memory_order_acquire);
-    // Read between two looks at the state, whose generation is new for each call in the slot.
-    if (!is_waiting(state) || slot.id.load(relaxed) != header.id ||
-        slot.opcode.load(relaxed) != header.opcode) {
-      return reject(from, RpcReject::no_such_call);
-    }
-    if (!claim(slot, state)) continue;
-    slot.status = header.status;
-    slot.length = header.length;
-    slot.cause = nullptr;
-    if (!body.empty()) std::memcpy(slot.body.data(), body.data(), body.size());
-    slot.state.store(with_phase(state, done), std::memory_order_release);
-    RpcArrival arrival;
-    arrival.what = RpcArrival::What::completed;
-    arrival.call = {from, header.slot, with_phase(state, done)};
-    arrival.wake = (state & phase_mask) == asleep;
-    return arrival;
+  // Id and opcode are read between two looks at the state, as in end_call.
+  const std::uint32_t state = slot.state.load(std::memory_order_acquire);
+  if ((state & phase_mask) != waiting || slot.id.load(relaxed) != header.id ||
+      slot.opcode.load(relaxed) != header.opcode || !claim(slot, state)) {
+    return reject(from, RpcReject::no_such_call);
   }
+  slot.status = header.status;
+  slot.length = header.length;
+  slot.cause = nullptr;
+  if (!body.empty()) std::memcpy(slot.body.data(), body.data(), body.size());
+  slot.state.store(with_phase(state, done), std::memory_order_release);
+  RpcArrival arrival;
+  arrival.what = RpcArrival::What::completed;
+  arrival.call = {from, header.slot, state};
+  return arrival;
 }
 
 void RpcCore::make_reply(const RpcOrigin& origin, const Result<void>& result,

@@ -60,7 +60,7 @@ struct RpcPeerCounters {
 struct RpcTicket {
   CellId peer = -1;
   std::uint16_t slot = 0;
-  std::uint32_t state = 0;  // of the slot while the call waits, awake or asleep
+  std::uint32_t state = 0;  // of the slot while the call waits
 };
 
 // What identifies a request until it is answered.
@@ -77,7 +77,6 @@ struct RpcArrival {
   What what = What::rejected;
   RpcReject reason = RpcReject::malformed;
   RpcTicket call;                            // completed
-  bool wake = false;                         // completed: its caller sleeps on state_word(call)
   RpcOrigin origin;                          // of a request
   std::span<const std::byte> body;           // of a request; lies in the bytes passed in
 };
@@ -100,20 +99,10 @@ class RpcCore {
   bool is_connected(CellId peer) const;
   // No call to the peer starts from here on, and nothing that it sends is taken.
   void mark_down(CellId peer);
-  // Ends all calls to a peer that was marked down with cell_down. wake(state word) for each sleeper.
-  template <class Wake>
-  int fail_calls(CellId peer, Wake&& wake) {
-    return end_calls(peer, Code::cell_down, ~std::uint64_t{0}, wake);
-  }
+  // Ends all calls to a peer that was marked down with cell_down. Returns how many.
+  int fail_calls(CellId peer) { return end_calls(peer, Code::cell_down, ~std::uint64_t{0}); }
   // Ends all calls whose deadline has passed with timed_out. (The endpoint uses expire instead.)
-  template <class Wake>
-  int on_tick(std::uint64_t now_ns, Wake&& wake) {
-    int ended = 0;
-    for (CellId peer = 0; peer < cells_; ++peer) {
-      ended += end_calls(peer, Code::timed_out, now_ns, wake);
-    }
-    return ended;
-  }
+  int on_tick(std::uint64_t now_ns);
 
   // Errors: bad_argument (peer, opcode or length), cell_down, exhausted (calls_per_peer_max calls).
   Result<RpcTicket> start_call(CellId to, std::uint16_t opcode, std::span<const std::byte> body,
@@ -142,8 +131,7 @@ class RpcCore {
   }
   // Ends the call with timed_out. False: it has ended otherwise meanwhile.
   bool expire(const RpcTicket& ticket);
-  // The caller is about to sleep while state_word is ticket.state. False: it is ending or has ended.
-  bool fall_asleep(RpcTicket& ticket);
+  // Is ticket.state until the call ends.
   const std::atomic<std::uint32_t>& state_word(const RpcTicket& ticket) const {
     return slot_of(ticket).state;
   }
@@ -156,8 +144,8 @@ class RpcCore {
 
  private:
   // The low bits of a slot's state word; above them is the generation, one more for each call.
-  enum Phase : std::uint32_t { free = 0, waiting, asleep, completing, done };
-  static constexpr std::uint32_t phase_bits = 3;
+  enum Phase : std::uint32_t { free = 0, waiting, completing, done };
+  static constexpr std::uint32_t phase_bits = 2;
   static constexpr std::uint32_t phase_mask = (1U << phase_bits) - 1;
 
   struct alignas(64) Slot {
@@ -190,27 +178,13 @@ class RpcCore {
   RpcArrival reject(CellId from, RpcReject reason);
   RpcArrival on_request(CellId from, const RpcHeader& header, std::span<const std::byte> body);
   RpcArrival on_reply(CellId from, const RpcHeader& header, std::span<const std::byte> body);
-  static bool is_waiting(std::uint32_t state) {
-    return (state & phase_mask) == waiting || (state & phase_mask) == asleep;
-  }
   static std::uint32_t with_phase(std::uint32_t state, Phase phase) {
     return (state & ~phase_mask) | phase;
   }
   // Takes the right to complete the call that waits in this state.
   static bool claim(Slot& slot, std::uint32_t state);
-  static bool end_call(Slot& slot, Code code, std::uint64_t now_ns, bool& was_asleep);
-
-  template <class Wake>
-  int end_calls(CellId peer, Code code, std::uint64_t now_ns, Wake&& wake) {
-    int ended = 0;
-    for (Slot& slot : peers_[static_cast<std::size_t>(peer)].slots) {
-      bool was_asleep = false;
-      if (!end_call(slot, code, now_ns, was_asleep)) continue;
-      ++ended;
-      if (was_asleep) wake(slot.state);
-    }
-    return ended;
-  }
+  static bool end_call(Slot& slot, Code code, std::uint64_t now_ns);
+  int end_calls(CellId peer, Code code, std::uint64_t now_ns);
 
   const CellId self_;
   const int cells_;

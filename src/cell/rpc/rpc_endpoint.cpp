@@ -26,6 +26,7 @@ RpcEndpoint::RpcEndpoint(machine::Hardware& hardware, RpcWaiter& waiter, std::ui
     : hardware_(hardware),
       waiter_(waiter),
       options_(options),
+      spin_(options.spin),
       core_(hardware.self(), hardware.cells(), incarnation),
       lines_(std::make_unique<Line[]>(static_cast<std::size_t>(hardware.cells()))),
       pool_(options.queue_max, [this](const QueuedRequest& request) { serve_queued(request); }) {}
@@ -67,9 +68,8 @@ void RpcEndpoint::fail_cell(CellId peer) {
   line(peer).send.lock();
   core_.mark_down(peer);
   line(peer).send.unlock();
-  core_.fail_calls(peer, [this](const std::atomic<std::uint32_t>& state) {
-    waiter_.wake_caller(state);
-  });
+  core_.fail_calls(peer);
+  waiter_.wake_callers(peer);
 }
 
 void RpcEndpoint::quiesce(CellId peer) {
@@ -166,10 +166,10 @@ Result<void> RpcEndpoint::send_one_way(CellId to, std::uint16_t opcode,
 bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
                                  std::uint64_t timeout_ns, std::uint64_t& deadline_ns) {
   std::uint64_t now = 0;
-  if (!options_.spin || !policy.may_spin()) {
+  if (!may_spin() || !policy.may_spin()) {
     now = hardware_.now_ns();
     if (deadline_ns == 0) deadline_ns = now + timeout_ns;
-    if (!options_.spin || !policy.try_again(now)) return false;
+    if (!may_spin() || !policy.try_again(now)) return false;
   }
   std::uint64_t began = 0;
   std::uint64_t looked = 0;  // at the clock; 0: other work was done since
@@ -195,18 +195,15 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
   }
 }
 
-void RpcEndpoint::await_asleep(RpcTicket& ticket, std::uint64_t deadline_ns) {
+void RpcEndpoint::await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns) {
   while (!core_.ended(ticket)) {
     if (hardware_.now_ns() >= deadline_ns) {
       if (core_.expire(ticket)) hint(ticket.peer, "it did not answer a call in time");
       return;
     }
-    if (core_.fall_asleep(ticket)) {
-      waiter_.wait_for_reply(ticket.peer, core_.state_word(ticket), ticket.state, deadline_ns);
-    } else {
-      std::this_thread::yield();  // somebody copies the answer in
-    }
-    if (waiter_.has_mail(ticket.peer)) drain(ticket.peer);
+    waiter_.wait_for_reply(ticket.peer, core_.state_word(ticket), ticket.state, deadline_ns);
+    // Somebody else is at it, perhaps in a handler: leave it the processor.
+    if (waiter_.has_mail(ticket.peer) && drain(ticket.peer) == 0) std::this_thread::yield();
   }
 }
 
@@ -258,8 +255,7 @@ void RpcEndpoint::take_message(CellId from, std::span<const std::byte> bytes) {
   const RpcArrival arrival = core_.on_message(from, bytes);
   switch (arrival.what) {
     case What::completed:
-      if (arrival.wake) waiter_.wake_caller(core_.state_word(arrival.call));
-      return;
+      return;  // its caller looks for itself
     case What::interrupt:
       serve_now(arrival.origin, arrival.body);
       return;
@@ -329,7 +325,7 @@ void RpcEndpoint::note_message() {
 
 void RpcEndpoint::receive_loop_once(std::uint64_t deadline_ns) {
   if (drain_all(connected()) > 0) note_message();
-  if (options_.spin && message_gap_ns_ < busy_gap_ns && spin_for_mail(deadline_ns)) return;
+  if (may_spin() && message_gap_ns_ < busy_gap_ns && spin_for_mail(deadline_ns)) return;
   waiter_.sleep_until_mail(connected(), deadline_ns);
   if (drain_all(waiter_.mail(connected())) > 0) note_message();
 }

@@ -105,6 +105,9 @@ class RpcEndpoint {
   void receive_loop_once(std::uint64_t deadline_ns);
   void wake_receiver() { waiter_.wake_receiver(); }
 
+  // Off: every wait goes to sleep at once. For measurements; any thread.
+  void set_spin(bool on) { spin_.store(on, std::memory_order_relaxed); }
+
   RpcPeerCounters& counters(CellId peer) { return core_.counters(peer); }
   std::uint64_t queued_served() const { return pool_.served(); }
   std::size_t queue_waiting() const { return pool_.waiting(); }
@@ -121,7 +124,7 @@ class RpcEndpoint {
                                    std::span<const std::byte> body, std::uint64_t deadline_ns);
   bool await_spinning(const RpcTicket& ticket, SpinPolicy& policy, std::uint64_t timeout_ns,
                       std::uint64_t& deadline_ns);
-  void await_asleep(RpcTicket& ticket, std::uint64_t deadline_ns);
+  void await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns);
 
   int drain(CellId from);
   int drain_all(CellSet from);
@@ -133,11 +136,13 @@ class RpcEndpoint {
               int naps_max);
   void note_message();
   bool spin_for_mail(std::uint64_t deadline_ns);
+  bool may_spin() const { return spin_.load(std::memory_order_relaxed); }
   void hint(CellId cell, const char* cause) const;
 
   machine::Hardware& hardware_;
   RpcWaiter& waiter_;
   const Options options_;
+  std::atomic<bool> spin_;
   RpcCore core_;
   std::array<RpcHandler, rpc_opcodes_max> handlers_;
   Hint hint_;

@@ -26,13 +26,17 @@ Failure transfer_error(const char* cause) {
     case ENFILE:
     case ENOMEM:
     case ENOBUFS:
-    case ETOOMANYREFS: return fail(Code::exhausted, cause, -1, errno);
-    case EMSGSIZE: return fail(Code::bad_argument, cause, -1, errno);
-    default: return fail(Code::host, cause, -1, errno);
+    case ETOOMANYREFS:
+      return fail(Code::exhausted, cause, -1, errno);
+    case EMSGSIZE:
+      return fail(Code::bad_argument, cause, -1, errno);
+    default:
+      return fail(Code::host, cause, -1, errno);
   }
 }
 
-// Waits for `events`; an error or a hang-up counts as ready, since the call that follows reports it.
+// Waits for `events`; an error or a hang-up counts as ready, since the call that follows reports
+// it.
 Result<void> wait_ready(int socket, short events, std::uint64_t deadline_ns) {
   for (;;) {
     const std::uint64_t now = deadline_ns == 0 ? 0 : now_ns();
@@ -61,7 +65,8 @@ Result<Address> address_of(const std::string& path) {
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     result.folder.reset(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!result.folder) {
-      if (errno == ENOENT) return fail(Code::not_found, "the socket's folder is not there", -1, errno);
+      if (errno == ENOENT)
+        return fail(Code::not_found, "the socket's folder is not there", -1, errno);
       return host_error("cannot open the socket's folder");
     }
     text = "/proc/self/fd/" + std::to_string(result.folder.get()) + "/" + path.substr(slash + 1);

@@ -1,4 +1,5 @@
-// Messages with file descriptors over a SOCK_SEQPACKET Unix socket. Each message is whole or absent.
+// Messages with file descriptors over a SOCK_SEQPACKET Unix socket. Each message is whole or
+// absent.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +47,8 @@ Result<PeerCredentials> channel_peer(int socket);
 
 // The bytes of a plain structure, or the characters of a text.
 template <class T>
-  requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::string_view>)
-std::span<const std::byte> bytes_of(const T& value) {
+requires(std::is_trivially_copyable_v<T> && !std::is_convertible_v<const T&, std::string_view>)
+    std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 inline std::span<const std::byte> bytes_of(std::string_view text) {

@@ -19,8 +19,28 @@ struct Reservation {
   std::mutex mutex;
   Layout layout{};    // guarded by mutex
   pid_t process = 0;  // guarded by mutex; a forked child inherits no mapping of the range
+  CellSet mapped;     // guarded by mutex; the nodes that have a fence
 };
 Reservation reservation;
+
+// Two fences of one node would take each other's mapping away, and outside the range a mapping
+// would land on somebody else's.
+Result<void> begin_fence(const Layout& layout, CellId node) {
+  if (!machine_range_is_reserved(layout)) {
+    return fail(Code::bad_argument, "the range of the machine is not reserved", node);
+  }
+  const std::lock_guard lock(reservation.mutex);
+  if (reservation.mapped.has(node)) {
+    return fail(Code::busy, "this process has mapped the node already", node);
+  }
+  reservation.mapped.add(node);
+  return {};
+}
+
+void end_fence(CellId node) {
+  const std::lock_guard lock(reservation.mutex);
+  reservation.mapped.remove(node);
+}
 
 Result<void> map_memory(std::uint64_t address, std::uint64_t bytes, const UniqueFd& memory,
                         CellId node) {
@@ -60,7 +80,13 @@ Result<void> reserve_machine_range(const Layout& layout) {
   }
   reservation.layout = layout;
   reservation.process = ::getpid();
+  reservation.mapped = CellSet();
   return {};
+}
+
+bool machine_range_is_reserved(const Layout& layout) {
+  const std::lock_guard lock(reservation.mutex);
+  return reservation.process == ::getpid() && reservation.layout == layout;
 }
 
 void release_machine_range(const Layout& layout) {
@@ -95,25 +121,25 @@ Fence::~Fence() {
   if (owns_kernel_mapping_) {
     take_addresses(layout_.kernel_begin(node_), layout_.kernel_bytes, MAP_FIXED);
   }
+  end_fence(node_);
 }
 
 Result<Fence> Fence::map(const Layout& layout, CellId node, UniqueFd kernel_memory,
                          UniqueFd user_memory, FirewallMode mode) {
+  auto fence = map_user_only(layout, node, std::move(user_memory), mode);
+  if (!fence) return fence;
+  fence->owns_kernel_mapping_ = true;
   auto kernel = map_memory(layout.kernel_begin(node), layout.kernel_bytes, kernel_memory, node);
-  if (kernel) {
-    auto fence = map_user_only(layout, node, std::move(user_memory), mode);
-    if (fence) {
-      fence->owns_kernel_mapping_ = true;
-      return fence;
-    }
-    kernel = fail(fence.error());
-  }
-  take_addresses(layout.kernel_begin(node), layout.kernel_bytes, MAP_FIXED);
-  return fail(kernel.error());
+  if (!kernel) return fail(kernel.error());
+  return fence;
 }
 
 Result<Fence> Fence::map_user_only(const Layout& layout, CellId node, UniqueFd user_memory,
                                    FirewallMode mode) {
+  if (node < 0 || static_cast<std::uint32_t>(node) >= layout.cells) {
+    return fail(Code::bad_argument, "no such node", node);
+  }
+  if (auto begun = begin_fence(layout, node); !begun) return fail(begun.error());
   Fence fence;
   fence.layout_ = layout;
   fence.node_ = node;  // from here on its destructor puts everything back

@@ -8,7 +8,9 @@
 //   3. copy_for_home() goes to the home over a channel, and the home acknowledges
 //   4. arm()          user memory becomes PROT_READ|PROT_WRITE (mode `mmu` only)
 // The fence keeps a descriptor of its own that it never uses: when the last descriptor of a
-// userfaultfd closes, all its protection falls away, and the fence must outlive the home.
+// userfaultfd closes, all its protection falls away, and the fence must outlive the home. (A
+// program that closes descriptors which are not its own takes this defence off; the page stays
+// closed as long as the home lives.)
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,7 @@
 namespace hive::machine {
 
 enum class FirewallMode : std::uint32_t {
-  mmu = 1,           // UFFDIO_CONTINUE with MODE_WP: the mapping is writable, pages are closed one by one
+  mmu = 1,  // UFFDIO_CONTINUE with MODE_WP: the mapping is writable, pages are closed one by one
   mmu_windowed = 2,  // kernels before it (6.1): the mapping is PROT_READ outside windows
   cooperative = 3,   // no userfaultfd: each process protects itself; only when told to
 };
@@ -34,14 +36,17 @@ FirewallMode probe_firewall_mode();
 // /dev/userfaultfd. Errors: exhausted (descriptors), host (refused, or a feature is lacking).
 Result<UniqueFd> make_userfaultfd();
 
-// Takes the address range of the machine, so that nothing else in this process lands there. Doing it
-// twice for the same layout is fine. Errors: exhausted (something is there already).
+// Takes the address range of the machine, so that nothing else in this process lands there. Doing
+// it twice for the same layout is fine. Errors: exhausted (something is there already).
 Result<void> reserve_machine_range(const Layout& layout);
 // Gives it back; every fence must be gone.
 void release_machine_range(const Layout& layout);
 
 class Fence {
  public:
+  // Takes over both descriptors and closes them. One fence for each node in a process: the one of
+  // an old incarnation goes before the new one is made. Errors: busy (the process has one already),
+  // bad_argument (no such node, or a memory of another size), exhausted, host.
   static Result<Fence> map(const Layout& layout, CellId node, UniqueFd kernel_memory,
                            UniqueFd user_memory, FirewallMode mode);
   // For the node's own kernel, whose kernel memory is mapped writable already (node_memory.h).
@@ -77,8 +82,10 @@ class Fence {
 
 // After this, memory system calls (mmap, munmap, mprotect, mremap, madvise, ...) aimed at the
 // machine's range, and ioctls on userfaultfds, fail with EPERM in every thread of this process and
-// its children, unless they come from Hive's own call gate. Sets no_new_privs. Costs about 30 ns a
-// system call. Errors: host.
+// its children, unless they come from Hive's own call gate (also after exec: a child may attach).
+// process_madvise, shmat with SHM_REMAP and the x32 ABI are refused altogether. A call that ends up
+// to 128 KiB below the range is refused too. Out of its sight: what io_uring does in the name of
+// the process (IORING_OP_MADVISE). Sets no_new_privs. Errors: host.
 Result<void> install_memory_call_filter(const Layout& layout);
 
 }  // namespace hive::machine

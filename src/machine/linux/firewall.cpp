@@ -70,8 +70,9 @@ Failure FencedSpace::failure_of(int refused) const {
 }
 
 // Maps the pages of the run that are not there; those without memory stay away.
-Result<void> FencedSpace::install(PageRange run, bool closed) {
+Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
   std::uint32_t page = run.first;
+  std::uint32_t fresh = 0;
   for (int retries = 0; page < run.end();) {
     std::uint64_t done = 0;
     const int refused =
@@ -80,6 +81,7 @@ Result<void> FencedSpace::install(PageRange run, bool closed) {
     const auto mapped = static_cast<std::uint32_t>(done / page_bytes);
     given_.set({page, mapped}, true);
     page += mapped;
+    fresh += mapped;
     if (refused == 0 || mapped > 0) continue;
     if (refused == EAGAIN && ++retries < retries_max) {
       ::sched_yield();
@@ -93,12 +95,15 @@ Result<void> FencedSpace::install(PageRange run, bool closed) {
   }
   // Kernels that cannot install a page closed: nobody has begun to store there, and nobody can
   // from here on.
-  if (closed && mode_ == FirewallMode::mmu_windowed) return protect_pages(run, true);
-  return {};
+  if (closed && mode_ == FirewallMode::mmu_windowed) {
+    if (auto done = protect_pages(run, true); !done) return fail(done.error());
+  }
+  return fresh;
 }
 
 // Installs what is missing as far as we know, or everything, in runs of the same kind.
-Result<void> FencedSpace::install_missing(PageRange range, bool all) {
+Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
+  std::uint32_t fresh = 0;
   const auto wanted = [&](std::uint32_t page) { return all || !given_.has(page); };
   for (std::uint32_t page = range.first; page < range.end();) {
     if (!wanted(page)) {
@@ -108,17 +113,19 @@ Result<void> FencedSpace::install_missing(PageRange range, bool all) {
     const bool is_open = open_.has(page);
     std::uint32_t end = page + 1;
     while (end < range.end() && wanted(end) && open_.has(end) == is_open) ++end;
-    if (auto done = install({page, end - page}, !is_open); !done) return done;
+    auto installed = install({page, end - page}, !is_open);
+    if (!installed) return installed;
+    fresh += *installed;
     page = end;
   }
-  return {};
+  return fresh;
 }
 
 Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
   if (range.count == 0) return {};
   for (int retries = 0; retries < retries_max; ++retries) {
-    const int refused = userfault_protect(userfault_.get(), address(range.first),
-                                          range.count * page_bytes, on);
+    const int refused =
+        userfault_protect(userfault_.get(), address(range.first), range.count * page_bytes, on);
     if (refused == 0) return {};
     if (refused != EAGAIN) return failure_of(refused);
     ::sched_yield();
@@ -138,13 +145,17 @@ Result<void> FencedSpace::open(PageRange range) {
   if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
   if (mode_ == FirewallMode::cooperative) return {};
   open_.set(range, true);
-  const bool some_given = given_.count(range) > 0;
-  auto done = install_missing(range, false);
-  if (done && given_.count(range) != range.count) {
+  Result<void> done{};
+  auto fresh = install_missing(range, false);
+  if (!fresh) {
+    done = fail(fresh.error());
+  } else if (given_.count(range) != range.count) {
     done = fail(Code::lost, "a page has no memory behind it", node_);
+  } else if (*fresh != range.count) {
+    done = protect_pages(range, false);
   }
-  if (done && some_given) done = protect_pages(range, false);
-  if (!done) [[maybe_unused]] auto closed = close(range);  // the first error is the one to tell
+  if (!done) [[maybe_unused]]
+    auto closed = close(range);  // the first error is the one to tell
   return done;
 }
 

@@ -1,5 +1,6 @@
-// The home side of the firewall: what the kernel of a node does to the page tables of everybody who
-// has mapped the node's memory. "The firewall is the MMU, worked from outside the process it fences."
+// The home side of the firewall: what the kernel of a node does to the page tables of everybody
+// who has mapped the node's memory. "The firewall is the MMU, worked from outside the process it
+// fences."
 //
 // Calls on a FencedSpace wait for the mmap lock of the fenced process (47 ms were seen while one
 // forked): they belong in a worker with somebody watching it, never on the receive loop.
@@ -24,10 +25,10 @@ class FencedSpace {
   // `userfault`: what the process got from Fence::copy_for_home(); invalid in cooperative mode.
   FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode);
 
-  // Makes the pages of the range that are not there yet readable; one that is open stays open. Pages
-  // without memory behind them (taken back, not refilled) are skipped. Returns how many are there
-  // now. Asked for pages that it has given all, it looks again: Linux may have reclaimed one.
-  // Errors: not_found (the process is gone), host, bad_argument (no such page).
+  // Makes the pages of the range that are not there yet readable; one that is open stays open.
+  // Pages without memory behind them (taken back, not refilled) are skipped. Returns how many are
+  // there now. Asked for pages that it has given all, it looks again: Linux may have reclaimed
+  // one. Errors: not_found (the process is gone), host, bad_argument (no such page).
   Result<std::uint32_t> give(PageRange range);
   // Gives what is not there and lets stores through. Errors: as give; lost (no memory behind one).
   // After an error the whole range is closed.
@@ -50,8 +51,9 @@ class FencedSpace {
     std::vector<std::atomic<std::uint64_t>> words_;
   };
 
-  Result<void> install(PageRange run, bool closed);
-  Result<void> install_missing(PageRange range, bool all);
+  // Both return how many pages were not there before.
+  Result<std::uint32_t> install(PageRange run, bool closed);
+  Result<std::uint32_t> install_missing(PageRange range, bool all);
   Result<void> protect_pages(PageRange range, bool on);
   Failure failure_of(int refused) const;
   std::uint64_t address(std::uint32_t page) const;
@@ -86,7 +88,7 @@ class NodeMemory {
   // Takes the pages from everybody at once, and with them what they held: no store after it
   // returns. They stay without memory until refilled. Errors: host.
   Result<void> take_back(PageRange range);
-  // Gives pages that were taken back new, zeroed memory. Errors: exhausted.
+  // Gives pages that were taken back new, zeroed memory. Errors: exhausted, lost (it has failed).
   Result<void> refill(PageRange range);
 
   // The memory fails: from now on every access to it, by anybody, is a bus error. For injection.

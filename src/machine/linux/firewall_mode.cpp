@@ -15,9 +15,9 @@
 namespace hive::machine {
 namespace {
 
-constexpr std::uint64_t needed_features =
-    UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
-    UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM;
+constexpr std::uint64_t needed_features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+                                          UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
+                                          UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM;
 
 // A page of shared memory, mapped and registered as a node's user memory is.
 class Scratch {
@@ -44,9 +44,7 @@ class Scratch {
   std::uint64_t address() const { return word_of(page_); }
   bool make_writable() { return ::mprotect(page_, page_bytes, PROT_READ | PROT_WRITE) == 0; }
   // By a system call, which gets EFAULT where the process itself would get a signal.
-  bool takes_store() const {
-    return ::pread(memory_.get(), page_, 1, 0) == 1;
-  }
+  bool takes_store() const { return ::pread(memory_.get(), page_, 1, 0) == 1; }
 
  private:
   UniqueFd memory_;
@@ -57,9 +55,11 @@ class Scratch {
 
 bool closes_and_opens(const Scratch& scratch) {
   if (scratch.takes_store()) return false;
-  if (userfault_protect(scratch.userfault(), scratch.address(), page_bytes, false) != 0) return false;
+  if (userfault_protect(scratch.userfault(), scratch.address(), page_bytes, false) != 0)
+    return false;
   if (!scratch.takes_store()) return false;
-  if (userfault_protect(scratch.userfault(), scratch.address(), page_bytes, true) != 0) return false;
+  if (userfault_protect(scratch.userfault(), scratch.address(), page_bytes, true) != 0)
+    return false;
   return !scratch.takes_store();
 }
 
@@ -98,9 +98,12 @@ int open_userfaultfd() {
 
 const char* firewall_mode_name(FirewallMode mode) noexcept {
   switch (mode) {
-    case FirewallMode::mmu: return "mmu";
-    case FirewallMode::mmu_windowed: return "mmu-windowed";
-    case FirewallMode::cooperative: return "cooperative";
+    case FirewallMode::mmu:
+      return "mmu";
+    case FirewallMode::mmu_windowed:
+      return "mmu-windowed";
+    case FirewallMode::cooperative:
+      return "cooperative";
   }
   return "unknown";
 }

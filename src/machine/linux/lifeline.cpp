@@ -22,12 +22,13 @@ namespace {
 // Linux gives up a robust list after this many entries.
 constexpr int robust_list_limit = 2048;
 static_assert(lifeline_count < robust_list_limit);
-static_assert(offsetof(LifelineEntry, next) == 0 && sizeof(robust_list) == sizeof(LifelineEntry::next));
+static_assert(offsetof(LifelineEntry, next) == 0 &&
+              sizeof(robust_list) == sizeof(LifelineEntry::next));
 
 // It needs hardly any stack, but the sanitizers put their own thread state there.
 constexpr std::size_t sleeper_stack_bytes = 256 * 1024;
 
-robust_list_head list_head;          // read by Linux when the sleeper dies
+robust_list_head list_head;           // read by Linux when the sleeper dies
 std::atomic<std::uint32_t> armed{0};  // 0: not yet; otherwise 1 + errno of set_robust_list
 
 void link_entries(NodeHeader* own) {

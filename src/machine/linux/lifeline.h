@@ -22,7 +22,8 @@ void mark_lifelines(NodeHeader* own) noexcept;
 
 enum class LifelineState : std::uint8_t { alive, marked, unreadable };
 
-// `remote`: another node's header; `watcher`: whose word (a cell, lifeline_power, lifeline_monitor).
+// `remote`: another node's header; `watcher`: whose word (a cell, lifeline_power,
+// lifeline_monitor).
 LifelineState read_lifeline(const NodeHeader* remote, int watcher) noexcept;
 
 // Sleeps until one of the lifelines may have changed, or the deadline. At most 64 nodes.

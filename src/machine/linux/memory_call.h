@@ -16,10 +16,11 @@ namespace hive::machine {
 // Just above the widest machine, and below the lowest position-independent executable.
 inline constexpr std::uint64_t memory_gate_address = machine_base + machine_span_max;
 
-// The address that the filter sees: where the gate's system call instruction returns to.
+// The address that the filter sees: where the system call instruction of memory_call() returns to.
+// After open_memory_gate().
 std::uint64_t memory_gate_return() noexcept;
 
-// Maps the gate. Doing it twice is fine. Errors: exhausted (something else lies there), host.
+// Maps the gate. Doing it twice is fine. Errors: exhausted (something else lies there).
 Result<void> open_memory_gate();
 
 // A system call through the gate (or straight, when the gate is not mapped). Returns what Linux
@@ -27,7 +28,9 @@ Result<void> open_memory_gate();
 long memory_call(long number, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
                  std::uint64_t d = 0, std::uint64_t e = 0, std::uint64_t f = 0) noexcept;
 
-inline std::uint64_t word_of(const void* p) noexcept { return reinterpret_cast<std::uintptr_t>(p); }
+inline std::uint64_t word_of(const void* p) noexcept {
+  return reinterpret_cast<std::uintptr_t>(p);
+}
 inline std::uint64_t word_of(int value) noexcept {
   return static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
 }

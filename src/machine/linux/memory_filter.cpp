@@ -1,8 +1,8 @@
 // The filter that refuses stray memory calls on node addresses: a seccomp program, assembled here.
 //
-// Who it lets through is decided by the address of the system call instruction (the call gate), what
-// it refuses by the addresses in the arguments. Filters on number and architecture alone are cached
-// by Linux, so all other system calls cost next to nothing.
+// Who it lets through is decided by the address of the system call instruction (the call gate),
+// what it refuses by the addresses in the arguments. Filters on number and architecture alone are
+// cached by Linux, so all other system calls cost next to nothing.
 //
 // Addresses are compared in units of 64 KiB, in which those of a process fit into the 32 bits that
 // the filter's machine has: the range is widened to whole units, and by up to two units below, so
@@ -45,16 +45,31 @@ constexpr std::array<std::uint32_t, 9> ranged_calls = {
 };
 
 enum class Label : std::uint8_t {
-  next, allow, refuse, x86_64, ioctl_i386, call, sort, ioctl, shmat, remap, ranged, count
+  next,
+  allow,
+  refuse,
+  x86_64,
+  ioctl_i386,
+  call,
+  sort,
+  ioctl,
+  shmat,
+  remap,
+  ranged,
+  count
 };
 
 // A classic BPF program with labels; jumps go forward only.
 class Program {
  public:
-  void load(std::size_t offset) { add(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)); }
+  void load(std::size_t offset) {
+    add(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset));
+  }
   void load_low(int argument) { load(argument_offset(argument)); }
   void load_high(int argument) { load(argument_offset(argument) + 4); }
-  void add(int code, std::uint32_t k = 0) { code_.push_back({{static_cast<std::uint16_t>(code), 0, 0, k}}); }
+  void add(int code, std::uint32_t k = 0) {
+    code_.push_back({{static_cast<std::uint16_t>(code), 0, 0, k}});
+  }
   void jump(int test, std::uint32_t k, Label yes, Label no) {
     code_.push_back({{static_cast<std::uint16_t>(BPF_JMP | test), 0, 0, k}, yes, no});
   }
@@ -217,8 +232,8 @@ Result<void> install_memory_call_filter(const Layout& layout) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return fail(Code::host, "PR_SET_NO_NEW_PRIVS", -1, errno);
   }
-  const long failed = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
-                                &program);
+  const long failed =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
   if (failed < 0) return fail(Code::host, "the memory call filter is refused", -1, errno);
   if (failed > 0) return fail(Code::host, "a thread of this process has filters of its own");
   return {};

@@ -27,7 +27,8 @@ std::uint64_t number_in(const std::string& path, std::uint64_t otherwise) {
 }
 
 // The number after a key at the beginning of a line: "key value" or "key: value".
-std::uint64_t number_after(const std::string& path, const std::string& key, std::uint64_t otherwise) {
+std::uint64_t number_after(const std::string& path, const std::string& key,
+                           std::uint64_t otherwise) {
   std::ifstream file(path);
   std::string line;
   while (std::getline(file, line)) {
@@ -46,7 +47,8 @@ struct GroupFiles {
   const char* used;
   const char* reclaimable;  // key in memory.stat
 };
-constexpr GroupFiles unified = {"/sys/fs/cgroup", "/memory.max", "/memory.current", "inactive_file"};
+constexpr GroupFiles unified = {"/sys/fs/cgroup", "/memory.max", "/memory.current",
+                                "inactive_file"};
 constexpr GroupFiles legacy = {"/sys/fs/cgroup/memory", "/memory.limit_in_bytes",
                                "/memory.usage_in_bytes", "total_inactive_file"};
 
@@ -104,7 +106,8 @@ Result<void> populate_memory(int memfd, std::uint64_t offset, std::uint64_t byte
       return fail(Code::exhausted, "the host has not enough free memory", -1, ENOMEM);
     }
     const std::uint64_t step = std::min(bytes, step_bytes);
-    while (::fallocate(memfd, 0, static_cast<off_t>(offset), static_cast<off_t>(step)) != 0) {
+    while (::fallocate(memfd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(step)) != 0) {
       if (errno == EINTR) continue;
       return fail(Code::exhausted, "the host has no memory for the node", -1, errno);
     }

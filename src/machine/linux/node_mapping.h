@@ -11,9 +11,13 @@
 
 namespace hive::machine {
 
+// Whether this process has reserve_machine_range() behind it.
+bool machine_range_is_reserved(const Layout& layout);
+
 inline long map_fixed(std::uint64_t address, std::uint64_t bytes, int protection, int flags,
                       int fd) noexcept {
-  return memory_call(SYS_mmap, address, bytes, word_of(protection), word_of(flags), word_of(fd), 0);
+  return memory_call(SYS_mmap, address, bytes, word_of(protection), word_of(flags), word_of(fd),
+                     0);
 }
 
 inline long advise(std::uint64_t address, std::uint64_t bytes, int advice) noexcept {

@@ -1,4 +1,5 @@
 // The memory of a node, in the hands of its own kernel.
+#include <atomic>
 #include <cerrno>
 #include <new>
 #include <string>
@@ -27,7 +28,8 @@ Result<UniqueFd> make_memory(const char* kind, CellId node, std::uint64_t bytes)
   UniqueFd memory(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory) return hive::fail(Code::exhausted, "memfd_create", node, errno);
   if (::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0) {
-    return hive::fail(Code::exhausted, "the memory of a node is larger than the host allows", node, errno);
+    return hive::fail(Code::exhausted, "the memory of a node is larger than the host allows", node,
+                      errno);
   }
   return memory;
 }
@@ -48,11 +50,11 @@ void write_header(const Layout& layout, CellId node, std::uint64_t incarnation) 
   header->kernel_pid = ::getpid();
   header->rings_offset = page_bytes;
   header->consumed_offset = header->rings_offset + sizeof(SipsRing) * layout.cells;
-  header->heap_offset =
-      whole_pages(header->consumed_offset + sizeof(SipsConsumed) * layout.cells);
+  header->heap_offset = whole_pages(header->consumed_offset + sizeof(SipsConsumed) * layout.cells);
   for (std::uint32_t cell = 0; cell < layout.cells; ++cell) {
     const std::uint64_t begin = layout.kernel_begin(node);
-    ::new (reinterpret_cast<void*>(begin + header->rings_offset + cell * sizeof(SipsRing))) SipsRing;
+    ::new (reinterpret_cast<void*>(begin + header->rings_offset + cell * sizeof(SipsRing)))
+        SipsRing;
     ::new (reinterpret_cast<void*>(begin + header->consumed_offset + cell * sizeof(SipsConsumed)))
         SipsConsumed;
   }
@@ -77,6 +79,7 @@ struct NodeMemory::State {
   UniqueFd kernel;
   UniqueFd user;
   bool kernel_mapped = false;
+  std::atomic<bool> failed{false};  // for good: nothing may bring pages back
   std::unique_ptr<Fence> fence;
   std::unique_ptr<FencedSpace> own_space;
 };
@@ -92,8 +95,8 @@ Result<void> NodeMemory::State::map_kernel_memory() {
   if (const long refused = keep_to_this_process(begin, layout.kernel_bytes); refused < 0) {
     return hive::fail(Code::host, "madvise", node, static_cast<int>(-refused));
   }
-  // From here on nobody can map it writable or write to it, by any descriptor. Its size stays free,
-  // because that is how memory is made to fail.
+  // From here on nobody can map it writable or write to it, by any descriptor. Its size stays
+  // free, because that is how memory is made to fail.
   if (::fcntl(kernel.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0) {
     return hive::fail(Code::host, "kernel memory cannot be sealed", node, errno);
   }
@@ -114,6 +117,10 @@ Result<void> NodeMemory::State::map_user_memory(FirewallMode mode) {
 
 Result<NodeMemory> NodeMemory::create(const Layout& layout, CellId node, std::uint64_t incarnation,
                                       FirewallMode mode) {
+  if (!machine_range_is_reserved(layout) || node < 0 ||
+      static_cast<std::uint32_t>(node) >= layout.cells) {
+    return hive::fail(Code::bad_argument, "no such node in the range of this process", node);
+  }
   auto state = std::make_unique<State>(layout, node);
   auto kernel = make_memory("kernel", node, layout.kernel_bytes);
   if (!kernel) return hive::fail(kernel.error());
@@ -142,7 +149,9 @@ NodeMemory::~NodeMemory() = default;
 Result<UniqueFd> NodeMemory::kernel_descriptor() const {
   return copy_of(state_->kernel, state_->node);
 }
-Result<UniqueFd> NodeMemory::user_descriptor() const { return copy_of(state_->user, state_->node); }
+Result<UniqueFd> NodeMemory::user_descriptor() const {
+  return copy_of(state_->user, state_->node);
+}
 
 FencedSpace& NodeMemory::own_space() { return *state_->own_space; }
 
@@ -164,11 +173,14 @@ Result<void> NodeMemory::refill(PageRange range) {
   if (!state_->layout.has_pages(range)) {
     return hive::fail(Code::bad_argument, "no such page", state_->node);
   }
+  if (state_->failed.load()) {
+    return hive::fail(Code::lost, "the memory of the node has failed", state_->node);
+  }
   const std::uint64_t offset = range.first * page_bytes;
   const std::uint64_t bytes = range.count * page_bytes;
   if (bytes > small_refill_bytes) return populate_memory(state_->user.get(), offset, bytes);
-  while (bytes > 0 && ::fallocate(state_->user.get(), 0, static_cast<off_t>(offset),
-                                  static_cast<off_t>(bytes)) != 0) {
+  while (bytes > 0 && ::fallocate(state_->user.get(), FALLOC_FL_KEEP_SIZE,
+                                  static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
     if (errno == EINTR) continue;
     return hive::fail(Code::exhausted, "the host has no memory for a page", state_->node, errno);
   }
@@ -176,6 +188,7 @@ Result<void> NodeMemory::refill(PageRange range) {
 }
 
 void NodeMemory::fail() {
+  state_->failed.store(true);
   // User memory first: truncating kernel memory may end the caller.
   [[maybe_unused]] const int user = ::ftruncate(state_->user.get(), 0);
   [[maybe_unused]] const int kernel = ::ftruncate(state_->kernel.get(), 0);

@@ -1,9 +1,10 @@
 // Power: each node has a power process with no memory to tear down, the parent of everything that
 // runs on the node. SIGKILL of it is the node's power switch.
 //
-//   power process ──┬── kernel      (PDEATHSIG; host pid namespace, so that it can switch others off)
+//   power process ──┬── kernel     (PDEATHSIG; host pid namespace, so that it can switch others
+//                   │               off)
 //                   └── starter ──── tasks   (PDEATHSIG; a pid namespace of its own where the host
-//                                             allows: when the starter dies, everything in it does)
+//                                             allows: all in it dies when the starter does)
 //
 // The power process watches the kernel's lifeline and the starter, and ends when either does; with
 // it goes the node. Proof that a node is off: its power process and its starter are both dead (the
@@ -28,14 +29,14 @@ inline constexpr int kernel_fd_power_pidfd = 7;
 inline constexpr int kernel_fd_starter_pidfd = 8;
 
 struct NodeStart {
-  std::string node_program;             // path of hive-node
-  std::vector<std::string> kernel;      // path and arguments of the kernel
+  std::string node_program;         // path of hive-node
+  std::vector<std::string> kernel;  // path and arguments of the kernel
   int node = 0;
-  int monitor_channel = -1;             // becomes kernel_fd_monitor; kept by the caller too
-  int lock = -1;                        // becomes kernel_fd_lock; power process and starter hold it too
-  int log = -1;                         // standard output and error of all three
-  std::vector<int> processors;          // CPU set of the node
-  bool namespaces = true;               // false: do without, as on a host that refuses them
+  int monitor_channel = -1;     // becomes kernel_fd_monitor; kept by the caller too
+  int lock = -1;                // becomes kernel_fd_lock; power process and starter hold it too
+  int log = -1;                 // standard output and error of all three
+  std::vector<int> processors;  // CPU set of the node
+  bool namespaces = true;       // false: do without, as on a host that refuses them
 };
 
 struct RunningNode {
@@ -43,26 +44,31 @@ struct RunningNode {
   UniqueFd power_pidfd;
 };
 
-// Starts the power process (by exec of hive-node), which starts the starter and the kernel.
+// Starts the power process (by exec of hive-node), which starts the starter and the kernel, and
+// returns when the kernel's program runs; at most 30 s. After an error nothing is left. The caller
+// reaps the power process. Errors: host (with the errno of what could not be started), exhausted,
+// timed_out, bad_argument.
 Result<RunningNode> start_node(const NodeStart& start);
 
 // One task to be started; what a kernel sends to its starter. Descriptors 0, 1, 2 and the working
 // directory come as descriptors.
 struct TaskStart {
   std::uint64_t cookie = 0;  // chosen by the kernel, comes back with the answers
-  std::vector<std::string> arguments;    // arguments[0] is the program, looked up in PATH of `environment`
+  // The first one is the program, looked up in the PATH of `environment`.
+  std::vector<std::string> arguments;
   std::vector<std::string> environment;  // NAME=value
 };
 struct StarterEvent {
   enum class Kind : std::uint32_t { started = 1, failed = 2, ended = 3 };
   Kind kind = Kind::failed;
-  std::int32_t status = 0;    // failed: errno; ended: wait status
+  std::int32_t status = 0;  // failed: errno; ended: wait status
   std::uint64_t cookie = 0;
-  std::int32_t pid = 0;       // started: in the namespace of the reader
-  UniqueFd pidfd;             // started
+  std::int32_t pid = 0;  // started: in the namespace of the reader
+  UniqueFd pidfd;        // started
 };
 
-// Kernel side of the starter's channel.
+// Kernel side of the starter's channel. Does not wait: timed_out if the starter has fallen behind;
+// bad_argument beyond 64 KiB of arguments and environment; host if the starter is gone.
 Result<void> request_task(int starter_channel, const TaskStart& start, int working_directory,
                           int standard_input, int standard_output, int standard_error);
 // Reads one event; blocks until deadline_ns. Errors: timed_out, host (the starter is gone).

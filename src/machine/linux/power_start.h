@@ -1,5 +1,5 @@
-// What start_node() and hive-node agree upon: the descriptors that the power process finds open, and
-// how it reports that something could not be started.
+// What start_node() and hive-node agree upon: the descriptors that the power process finds open,
+// and how it reports that something could not be started.
 //
 //   hive-node NODE NAMESPACES KERNEL [ARGUMENT...]
 #pragma once

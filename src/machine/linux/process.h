@@ -1,5 +1,5 @@
-// What a process does between fork and exec so that it starts clean. Async-signal-safe: no memory is
-// allocated and no lock taken.
+// What a process does between fork and exec so that it starts clean. Async-signal-safe: no memory
+// is allocated and no lock taken.
 #pragma once
 
 #include <span>

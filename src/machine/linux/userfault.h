@@ -24,7 +24,8 @@ inline int userfault_call(int userfault, unsigned long request, const void* argu
 inline int userfault_register(int userfault, std::uint64_t address, std::uint64_t bytes) noexcept {
   uffdio_register request{};
   request.range = {address, bytes};
-  request.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
+  request.mode =
+      UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
   return userfault_call(userfault, UFFDIO_REGISTER, &request);
 }
 

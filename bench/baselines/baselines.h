@@ -1,0 +1,41 @@
+// The baselines of `hive bench`: what plain Linux and the plain machine do for the same purpose. Each
+// returns nanoseconds for one operation, or a negative number when the host refuses.
+#pragma once
+
+#include <cstdint>
+
+namespace baseline {
+
+struct Arguments {
+  int own_processor = -1;    // negative: wherever Linux wants
+  int other_processor = -1;  // of the other process, where there is one
+  std::int64_t count = 1000;
+  std::int64_t size = 1;     // bytes, pages or elements
+};
+
+// Two processes, no kernel: each waits for the other's cache line.
+double cache_lines(const Arguments& arguments);
+// Two processes that sleep on an eventfd each.
+double eventfds(const Arguments& arguments);
+// The same, but who is asked hands the question to a second thread of its own, which answers.
+double eventfds_queued(const Arguments& arguments);
+
+double copy(const Arguments& arguments);       // memcpy of `size` bytes
+double list_walk(const Arguments& arguments);  // of `size` elements of 64 bytes
+
+// UFFDIO_WRITEPROTECT off and on, of `size` pages of another process.
+double protect_pair(const Arguments& arguments);
+// FALLOC_FL_PUNCH_HOLE of `size` pages that another process has mapped.
+double punch(const Arguments& arguments);
+
+// A store to a closed page, caught by a signal handler that steps over it.
+double blocked_store(const Arguments& arguments);
+// A touch of a block of 64 KiB that is not there, brought in by another process.
+double page_fault(const Arguments& arguments);
+// A page of one's own opened by another process, stored to, and closed by it.
+double window(const Arguments& arguments);
+
+double start_program(const Arguments& arguments);  // posix_spawn of /bin/true, and its end
+double open_memory(const Arguments& arguments);    // shm_open, mmap, munmap, close
+
+}  // namespace baseline
