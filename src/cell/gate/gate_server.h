@@ -121,6 +121,7 @@ class GateServer {
   bool run_deferred(Worker& self, std::uint64_t now);
   bool has_work(const View& view) const;
   void sleep(int index, View& view, std::uint64_t sleep_ns);
+  bool say_asleep(int index, std::uint32_t value);
   void later(std::function<void()> work);
   void ring() const;
   void drain_doorbell() const;

@@ -172,7 +172,7 @@ void GateServer::sleep(int index, View& view, std::uint64_t sleep_ns) {
     if (!is_leader(index)) return;
   }
   drain_doorbell();
-  parts_.asleep->store(1, std::memory_order_relaxed);
+  if (!say_asleep(index, 1)) return;
   // A client posts and then looks whether we sleep; we say so and then look whether it posted.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!has_work(view)) {
@@ -181,7 +181,15 @@ void GateServer::sleep(int index, View& view, std::uint64_t sleep_ns) {
     sleeps_.fetch_add(1, std::memory_order_relaxed);
     ::ppoll(&wait, 1, &timeout, nullptr);
   }
-  parts_.asleep->store(0, std::memory_order_relaxed);
+  say_asleep(index, 0);
+}
+
+// The word is the leader's: one that was relieved must not take it from the next, who may sleep.
+bool GateServer::say_asleep(int index, std::uint32_t value) {
+  const std::scoped_lock lock(mutex_);
+  if (!is_leader(index)) return false;
+  parts_.asleep->store(value, std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace hive::cell

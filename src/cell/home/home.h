@@ -29,8 +29,8 @@
 //  9. A client that leaves without windows changes no page.
 //
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
-// its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. Must outlive no
-// thread that is in a call; calls still parked are dropped with it, without an outcome.
+// its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in a
+// call when it is destroyed; calls still parked are dropped with it, without an outcome.
 // Lock order: locks of the gate server, then mutex_, then the heap's own. Outcomes of parked calls
 // and log lines are delivered with mutex_ free.
 #pragma once
