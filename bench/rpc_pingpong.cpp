@@ -1,10 +1,12 @@
-// How fast RPC is against its baselines, outside of a booted machine: two nodes in this process, a
-// thread for each.
+// How fast RPC is against its baselines, outside of a booted machine: two processes, each of which
+// can only read the memory of the other, as cells are.
 //   spin    null RPC, both sides spinning    against    a bare ping-pong of two cache lines
 //   sleep   null RPC, both sides asleep      against    a ping-pong of two eventfds
 // Interleaved rounds, medians. Usage: rpc_pingpong [cpu of the caller] [cpu of the receiver]
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +18,8 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -31,9 +35,10 @@ using namespace hive::cell;
 
 constexpr std::uint16_t op_null = 1;
 constexpr std::uint16_t op_queued = 2;
-constexpr int rounds = 21;
-constexpr int spin_calls = 20000;
-constexpr int sleep_calls = 2000;
+constexpr int spin_rounds = 101;   // short ones, that fit into a turn on a shared processor
+constexpr int spin_calls = 2000;
+constexpr int sleep_rounds = 21;
+constexpr int sleep_calls = 1000;
 
 void pin(int cpu) {
   cpu_set_t set;
@@ -58,8 +63,10 @@ class Node {
  public:
   Node(const machine::Layout& layout, CellId self, RpcEndpoint::Options options) {
     void* at = reinterpret_cast<void*>(layout.kernel_begin(self));
+    const UniqueFd memory(::memfd_create("node", MFD_CLOEXEC));
+    HIVE_CHECK(::ftruncate(memory.get(), static_cast<off_t>(layout.kernel_bytes)) == 0);
     HIVE_CHECK(::mmap(at, layout.kernel_bytes, PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) == at);
+                      MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, memory.get(), 0) == at);
     auto* header = machine::node_header(layout, self);
     header->magic = machine::node_magic;
     header->node = static_cast<std::uint32_t>(self);
@@ -72,7 +79,11 @@ class Node {
                [](const RpcRequest&, RpcReply&) { return Result<void>(); });
     rpc->serve(op_queued, RpcLevel::queued,
                [](const RpcRequest&, RpcReply&) { return Result<void>(); });
-    rpc->start();
+  }
+  // What the other process may do with the memory of this node.
+  static void only_read(const machine::Layout& layout, CellId node) {
+    void* at = reinterpret_cast<void*>(layout.kernel_begin(node));
+    HIVE_CHECK(::mprotect(at, layout.kernel_bytes, PROT_READ) == 0);
   }
   void connect(Node& other, CellId peer) {
     PeerDescriptors descriptors;
@@ -145,31 +156,40 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-class Receiver {
- public:
-  Receiver(Node& node, int cpu)
-      : node_(node), thread_(thread_on(cpu, [this] {
-          while (running_.load()) node_.rpc->receive_loop_once(now_ns() + 10 * ns_per_ms);
-        })) {}
-  ~Receiver() {
-    running_ = false;
-    node_.rpc->wake_receiver();
-    thread_.join();
+// Two machines of two nodes each: one that spins where that pays, one that always sleeps.
+struct Pair {
+  Pair(const machine::Layout& layout, RpcEndpoint::Options options)
+      : machine(layout), caller(layout, 0, options), receiver(layout, 1, options) {
+    caller.connect(receiver, 1);
+    receiver.connect(caller, 0);
   }
-
- private:
-  Node& node_;
-  std::atomic<bool> running_{true};
-  std::thread thread_;
+  machine::Layout machine;
+  Node caller;
+  Node receiver;
 };
+
+[[noreturn]] void be_receiver(std::array<Pair*, 2> pairs, int cpu) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  pin(cpu);
+  std::vector<std::thread> threads;
+  for (Pair* pair : pairs) {
+    Node::only_read(pair->machine, 0);
+    pair->receiver.rpc->start();
+    threads.emplace_back([pair] {
+      for (;;) pair->receiver.rpc->receive_loop_once(now_ns() + 10 * ns_per_ms);
+    });
+  }
+  for (;;) ::pause();
+}
 
 void compare(const char* name, std::vector<double> ours, std::vector<double> theirs) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / theirs[i]);
   std::ranges::sort(ratios);
-  std::printf("%-12s %9.1f ns   baseline %9.1f ns   ratio %.2f (%.2f .. %.2f)\n", name, median(ours),
-              median(theirs), ratios[ratios.size() / 2], ratios[ratios.size() / 10],
-              ratios[ratios.size() * 9 / 10]);
+  std::printf("%-8s median %9.1f ns, baseline %9.1f ns, ratio %.2f (%.2f .. %.2f); best %.1f and %.1f\n",
+              name, median(ours), median(theirs), ratios[ratios.size() / 2],
+              ratios[ratios.size() / 10], ratios[ratios.size() * 9 / 10],
+              *std::ranges::min_element(ours), *std::ranges::min_element(theirs));
 }
 
 }  // namespace
@@ -179,40 +199,35 @@ int main(int argc, char** argv) {
   const int receiver_cpu = argc > 2 ? std::atoi(argv[2]) : 1;
   install_safe_copy_handler();
   pin(caller_cpu);
-  const auto layout = machine::make_layout(4, 1 << 20);
-  RpcEndpoint::Options asleep_options;
-  asleep_options.spin = false;
-  Node caller(layout, 0, {});
-  Node receiver(layout, 1, {});
-  caller.connect(receiver, 1);
-  receiver.connect(caller, 0);
+  const auto layout = machine::make_layout(2, 1 << 20);
+  auto sleepy_layout = layout;
+  sleepy_layout.base = layout.end();
+  RpcEndpoint::Options asleep;
+  asleep.spin = false;
+  Pair spinning(layout, {});
+  Pair sleeping(sleepy_layout, asleep);
+  const pid_t child = ::fork();
+  if (child == 0) be_receiver({&spinning, &sleeping}, receiver_cpu);
+  for (const Pair* pair : {&spinning, &sleeping}) Node::only_read(pair->machine, 1);
+
   std::vector<double> rpc, queued, lines, eventfds;
   if (caller_cpu != receiver_cpu) {
-    Receiver serving(receiver, receiver_cpu);
-    rpc_round(caller, op_null, spin_calls);
-    for (int i = 0; i < rounds; ++i) {
-      rpc.push_back(rpc_round(caller, op_null, spin_calls));
+    rpc_round(spinning.caller, op_null, spin_calls);
+    for (int i = 0; i < spin_rounds; ++i) {
+      rpc.push_back(rpc_round(spinning.caller, op_null, spin_calls));
       lines.push_back(lines_round(receiver_cpu, spin_calls));
     }
     compare("spin", rpc, lines);
+    rpc.clear();
   }
-  rpc.clear();
-  const auto sleepy_layout = [&] {
-    auto l = layout;
-    l.base += layout.stride * layout.cells;
-    return l;
-  }();
-  Node sleepy_caller(sleepy_layout, 0, asleep_options);
-  Node sleepy_receiver(sleepy_layout, 1, asleep_options);
-  sleepy_caller.connect(sleepy_receiver, 1);
-  sleepy_receiver.connect(sleepy_caller, 0);
-  Receiver serving(sleepy_receiver, receiver_cpu);
-  for (int i = 0; i < rounds; ++i) {
-    rpc.push_back(rpc_round(sleepy_caller, op_null, sleep_calls));
+  for (int i = 0; i < sleep_rounds; ++i) {
+    rpc.push_back(rpc_round(sleeping.caller, op_null, sleep_calls));
     eventfds.push_back(eventfd_round(receiver_cpu, sleep_calls));
-    queued.push_back(rpc_round(sleepy_caller, op_queued, sleep_calls));
+    queued.push_back(rpc_round(sleeping.caller, op_queued, sleep_calls));
   }
   compare("sleep", rpc, eventfds);
   compare("queued", queued, eventfds);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
   return 0;
 }

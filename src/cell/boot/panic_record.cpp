@@ -54,14 +54,14 @@ class Line {
   std::size_t at_ = 0;
 };
 
+// The record comes first: once the lifelines are marked, the others switch this node off.
 void write_record(const char* text) {
-  if (machine::NodeHeader* own = header.load()) machine::mark_lifelines(own);
-  if (written.test_and_set()) return;
-  if (record != nullptr) {
+  if (!written.test_and_set() && record != nullptr) {
     std::size_t i = 0;
     for (; text[i] != 0 && i < record_bytes - 1; ++i) record[i] = text[i];
     record[i] = 0;
   }
+  if (machine::NodeHeader* own = header.load()) machine::mark_lifelines(own);
   [[maybe_unused]] auto n = ::write(STDERR_FILENO, "hive-cell: panic: ", 18);
   n = ::write(STDERR_FILENO, text, std::strlen(text));
   n = ::write(STDERR_FILENO, "\n", 1);
@@ -118,6 +118,7 @@ Result<void> install_panic_record(const Config& config) {
     return fail(Code::host, "the panic record can not be mapped", config.self, errno);
   }
   record = static_cast<char*>(page);
+  std::memset(record, 0, record_bytes);  // present from now on
   set_panic_handler(&on_panic);
   struct sigaction action {};
   action.sa_sigaction = &on_fatal_signal;
