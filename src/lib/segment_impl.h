@@ -75,6 +75,9 @@ class SegmentImpl {
   }
   Result<void> copy_out(std::uint64_t offset, std::span<std::byte> out) const;
   Result<void> give(machine::PageRange pages) const;
+  // `range` is `pages` as the node counts them.
+  Result<std::uint32_t> ask_for_window(machine::PageRange pages, machine::PageRange range,
+                                       WindowMode mode);
   Result<GateValues> end_window(const OpenWindow& window, proto::GateOp op) noexcept;
   bool forget_window(std::uint32_t id, OpenWindow& out);
 

@@ -10,25 +10,34 @@ using machine::PageRange;
 using proto::GateOp;
 
 Result<std::uint32_t> SegmentImpl::open_window(PageRange pages, WindowMode mode) {
+  const PageRange range = on_node(pages);
+  if (const PeerUse use(peer_); use) use->windows().announce(range);
+  auto id = ask_for_window(pages, range, mode);
+  if (!id) {
+    if (const PeerUse use(peer_); use) (void)use->windows().end(use->fence(), range);
+    return id;
+  }
+  const std::scoped_lock lock(mutex_);
+  windows_.push_back({*id, range});
+  return id;
+}
+
+Result<std::uint32_t> SegmentImpl::ask_for_window(PageRange pages, PageRange range,
+                                                  WindowMode mode) {
   const std::uint64_t shared = mode == WindowMode::shared ? 1 : 0;
   auto opened = call({.op = GateOp::window_open,
                       .args = {place_.id, pages.first, pages.count, shared}});
   if (!opened) return fail(opened.error());
   const std::uint64_t id = (*opened)[0];
   if (id > UINT32_MAX) return fail(Code::corrupt, cause_bad_reply, home());
-  const OpenWindow window{static_cast<std::uint32_t>(id), on_node(pages)};
-  {
-    const PeerUse use(peer_);
-    if (!use) return fail(Code::cell_down, cause_home_failed, home());
-    if (auto begun = use->windows().begin(use->fence(), window.pages); !begun) {
-      // Nothing was stored, so nothing is torn.
-      (void)session_->call(*peer_, {.op = GateOp::window_commit, .args = {id}});
-      return fail(begun.error());
-    }
+  const PeerUse use(peer_);
+  if (!use) return fail(Code::cell_down, cause_home_failed, home());
+  if (auto begun = use->windows().begin(use->fence(), range); !begun) {
+    // Nothing was stored, so nothing is torn.
+    (void)session_->call(*peer_, {.op = GateOp::window_commit, .args = {id}});
+    return fail(begun.error());
   }
-  const std::scoped_lock lock(mutex_);
-  windows_.push_back(window);
-  return window.id;
+  return static_cast<std::uint32_t>(id);
 }
 
 bool SegmentImpl::forget_window(std::uint32_t id, OpenWindow& out) {

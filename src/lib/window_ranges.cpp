@@ -22,19 +22,18 @@ std::vector<PageRange> subtract(PageRange range, const std::vector<PageRange>& o
   return left;
 }
 
-Result<void> WindowRanges::begin(const machine::Fence& fence, PageRange range) {
-  if (!needed()) return {};
+void WindowRanges::announce(PageRange range) {
   const std::scoped_lock lock(mutex_);
-  if (auto done = fence.begin_stores(range); !done) {
-    for (const PageRange& part : subtract(range, open_)) (void)fence.end_stores(part);
-    return done;
-  }
   open_.push_back(range);
-  return {};
+}
+
+Result<void> WindowRanges::begin(const machine::Fence& fence, PageRange range) {
+  if (mode_ == machine::FirewallMode::mmu) return {};
+  const std::scoped_lock lock(mutex_);
+  return fence.begin_stores(range);
 }
 
 Result<void> WindowRanges::end(const machine::Fence& fence, PageRange range) {
-  if (!needed()) return {};
   const std::scoped_lock lock(mutex_);
   const auto found = std::ranges::find(open_, range);
   if (found == open_.end()) return {};

@@ -175,7 +175,10 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
   std::uint64_t looked = 0;  // at the clock; 0: other work was done since
   for (;;) {                 // ends after spin_max_ns
     for (int i = 0; i < spins_per_look; ++i) {
-      if (core_.ended(ticket)) return true;
+      if (core_.ended(ticket)) {
+        policy.succeeded();
+        return true;
+      }
       if (waiter_.has_mail(ticket.peer) && drain(ticket.peer) > 0) {
         looked = 0;
       } else {
@@ -187,8 +190,12 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
     if (deadline_ns == 0) deadline_ns = now + timeout_ns;
     const bool held_up = looked != 0 && now - looked > spin_held_up_ns;
     looked = now;
-    if (held_up || now - began > spin_max_ns) {
-      policy.failed(now);
+    if (held_up) {
+      policy.held_up(now);
+      return false;
+    }
+    if (now - began > spin_max_ns) {
+      policy.got_nothing(now);
       return false;
     }
     if (now >= deadline_ns) return false;
@@ -344,6 +351,7 @@ bool RpcEndpoint::spin_for_mail(std::uint64_t deadline_ns) {
       if (n == 0) cpu_relax();
     }
     if (taken > 0) {
+      receive_spin_.succeeded();
       note_message();
       looked = last_message_ns_;
       if (looked >= deadline_ns) return true;
@@ -351,8 +359,12 @@ bool RpcEndpoint::spin_for_mail(std::uint64_t deadline_ns) {
     }
     now = hardware_.now_ns();
     if (now >= deadline_ns) return true;
-    if (now - looked > spin_held_up_ns || now - last_message_ns_ > spin_max_ns) {
-      receive_spin_.failed(now);
+    if (now - looked > spin_held_up_ns) {
+      receive_spin_.held_up(now);
+      return false;
+    }
+    if (now - last_message_ns_ > spin_max_ns) {
+      receive_spin_.got_nothing(now);
       return false;
     }
     looked = now;

@@ -178,7 +178,15 @@ Result<void> Fence::begin_stores(PageRange range) const {
   return set_protection(range, PROT_READ | PROT_WRITE);
 }
 
-Result<void> Fence::end_stores(PageRange range) const { return set_protection(range, PROT_READ); }
+Result<void> Fence::end_stores(PageRange range) const {
+  if (mode_ != FirewallMode::mmu) return set_protection(range, PROT_READ);
+  if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
+  const int refused =
+      userfault_protect(userfault_.get(), layout_.user_begin(node_) + range.first * page_bytes,
+                        range.count * page_bytes, true);
+  if (refused != 0) return fail(Code::host, "UFFDIO_WRITEPROTECT", node_, refused);
+  return {};
+}
 
 Result<void> Fence::set_protection(PageRange range, int protection) const {
   if (mode_ == FirewallMode::mmu) return {};
