@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import struct
 import time
@@ -66,7 +67,8 @@ class LosingCells(MachineTest):
         self.assertEqual([s for i, s in enumerate(states) if i != cell], ["up"] * 3)
         out, err = run.communicate(timeout=WAIT_S * 2)
         # A component that was just storing to the lost cell's memory ends with a line that names it.
-        ended = sum(f"page of cell {cell} " in line and f"(cell {cell})" not in line
+        named = re.compile(rf"(page of|memory of the failed) cell {cell} ")
+        ended = sum(bool(named.search(line)) and f"(cell {cell})" not in line
                     for line in err.splitlines())
         self.assertEqual(out.count("wrong 0") + ended, 3, out + err + machine.log())
         # The survivors serve on.
