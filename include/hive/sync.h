@@ -6,7 +6,9 @@
 // returns cell_down; none ever hangs.
 //
 // An object belongs to a segment and is named inside it (1 to 31 bytes); it goes with the segment.
-// Opening one that exists with other parameters is refused. Thread-safety: any thread.
+// Opening one that exists with other parameters is refused. Thread-safety: any thread. Of one task,
+// at most 24 threads at a time can wait at one home; the next ones wait for a place, and get
+// `exhausted` when their own time is up before there is one.
 #pragma once
 
 #include <chrono>

@@ -79,6 +79,7 @@ Outcome<BenchResult> take_row(const BenchRow& row, const BenchPlace& place, int 
     progress.show(row.name, i + 1, pairs);
     const auto pair = take_pair(row, place, i % 2 == 0);
     if (!pair) {
+      if (interrupted()) return tl::unexpected(interrupted_refusal());
       return monitor::refuse(pair.error().status,
                              fmt::format("{}: {}", row.name, pair.error().text));
     }

@@ -16,7 +16,7 @@ constexpr std::uint64_t task_end_ns = 10 * ns_per_s;
 
 // In the machine's own directory, which goes with it.
 Words picture(const char* program, const BenchPlace& place) {
-  return {beside_us(program), "--quiet", "--size", "480x270", "--samples", "8", "--output",
+  return {beside_us(program), "--quiet", "--size", "480x270", "--samples", "16", "--output",
           place.machine.machine().dir + "/bench.png"};
 }
 

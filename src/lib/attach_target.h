@@ -11,10 +11,10 @@
 namespace hive::lib {
 
 struct AttachTarget {
-  std::string machine;        // its name
-  std::string dir;            // its runtime directory
-  CellId cell = -1;           // -1: the lowest that answers
-  std::uint64_t cookie = 0;   // not 0: `hive run` started this process for just this cell
+  std::string machine;       // its name
+  std::string dir;           // its runtime directory
+  CellId cell = -1;          // -1: the lowest that answers
+  std::uint64_t cookie = 0;  // not 0: `hive run` started this process for just this cell
 };
 
 // Errors: bad_argument (a name, a cell), not_found (no such machine runs here).

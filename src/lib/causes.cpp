@@ -13,7 +13,8 @@ constexpr std::size_t kept_causes_max = 64;
 
 struct Kept {
   std::mutex mutex;
-  std::set<std::string, std::less<>> texts;  // guarded by mutex; never shrinks: errors point into it
+  std::set<std::string, std::less<>>
+      texts;  // guarded by mutex; never shrinks: errors point into it
 };
 
 Kept& kept() {

@@ -17,12 +17,14 @@ inline constexpr const char* cause_memory_failed = "the memory of the cell has f
 inline constexpr const char* cause_bad_reply = "the cell's reply makes no sense";
 inline constexpr const char* cause_slots = "every call slot of this task with the cell is in use";
 
-// A string with static lifetime that says the same: a known cause, or a copy that is kept for ever.
-// At most 64 different ones are kept; later ones become "the cell gave a reason that ...".
+// A string with static lifetime that says the same: a known cause, or a copy that is kept for
+// ever. At most 64 different ones are kept; later ones become "the cell gave a reason that ...".
 // Takes a lock and memory: not for signal handlers.
 const char* lasting_cause(std::string_view text);
 
 // Whether a number from a cell is a hive::Code.
-constexpr bool is_code(std::uint32_t code) { return code <= static_cast<std::uint32_t>(Code::host); }
+constexpr bool is_code(std::uint32_t code) {
+  return code <= static_cast<std::uint32_t>(Code::host);
+}
 
 }  // namespace hive::lib

@@ -7,6 +7,7 @@
 
 #include "base/safe_copy.h"
 #include "base/time.h"
+#include "lib/current_session.h"
 #include "lib/deadline.h"
 #include "lib/fault_report.h"
 #include "lib/program_signals.h"
@@ -38,8 +39,8 @@ Fault describe(const siginfo_t* info, const void* ucontext) noexcept {
   Fault fault;
   fault.address = reinterpret_cast<std::uintptr_t>(info->si_addr);
   fault.instruction = static_cast<std::uint64_t>(registers[REG_RIP]);
-  fault.is_store = registers[REG_TRAPNO] == trap_page_fault &&
-                   (registers[REG_ERR] & page_fault_is_store) != 0;
+  fault.is_store =
+      registers[REG_TRAPNO] == trap_page_fault && (registers[REG_ERR] & page_fault_is_store) != 0;
   return fault;
 }
 
@@ -85,9 +86,10 @@ Result<void> serve(SessionImpl& session, const Fault& fault) noexcept {
     Peer* const witness = peer != nullptr ? peer : session.find(membership.cell);
     if (fault.is_store && witness != nullptr) (void)ask(session, *witness, fault);
     const bool kernel = membership.layout.in_kernel(node, fault.address);
-    return fail(Code::refused,
-                kernel ? "it is memory of the cell's kernel" : "no open segment of this task is there",
-                node);
+    return fail(
+        Code::refused,
+        kernel ? "it is memory of the cell's kernel" : "no open segment of this task is there",
+        node);
   }
   if (auto served = ask(session, *peer, fault); !served) return served;
   if (!note(fault)) {

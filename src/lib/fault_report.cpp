@@ -11,10 +11,14 @@ namespace {
 // What kind of memory the fault was about.
 std::string_view place(Code code) {
   switch (code) {
-    case Code::refused: return " a closed page of cell ";
-    case Code::lost: return " a lost page of cell ";
-    case Code::cell_down: return " memory of the failed cell ";
-    default: return " a page of cell ";
+    case Code::refused:
+      return " a closed page of cell ";
+    case Code::lost:
+      return " a lost page of cell ";
+    case Code::cell_down:
+      return " memory of the failed cell ";
+    default:
+      return " a page of cell ";
   }
 }
 

@@ -16,8 +16,8 @@ struct Fault {
 };
 
 // Prints, for example:
-//   hive: task 3000001 (cell 3): store to a closed page of cell 1 at 0x550040203000, segment "grid",
-//   instruction 0x5604e2a3: a store without a write window
+//   hive: task 3000001 (cell 3): store to a closed page of cell 1 at 0x550040203000, segment
+//   "grid", instruction 0x5604e2a3: a store without a write window
 // on one line of standard error. Async-signal-safe.
 void report_fault(SessionImpl& session, const Fault& fault, const Error& why) noexcept;
 

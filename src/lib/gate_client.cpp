@@ -31,8 +31,11 @@ void nap(std::uint64_t deadline_ns) noexcept {
 }  // namespace
 
 void end_task_without_cell(CellId cell) noexcept {
-  SignalText().add("hive: the memory of cell ").decimal(static_cast<std::uint64_t>(cell))
-      .add(", to which this task belongs, has failed; the task ends").print();
+  SignalText()
+      .add("hive: the memory of cell ")
+      .decimal(static_cast<std::uint64_t>(cell))
+      .add(", to which this task belongs, has failed; the task ends")
+      .print();
   die_of(SIGBUS);
 }
 
@@ -44,7 +47,8 @@ Result<GateValues> GateClient::call(const GateCall& call) noexcept {
   if (!slot) return fail(slot.error());
   const std::uint32_t sequence = post(*slot, call, deadline_ns);
   ring_doorbell();
-  if (auto came = wait_for_reply(*slot, sequence, deadline_ns + proto::gate_reply_grace_ns); !came) {
+  if (auto came = wait_for_reply(*slot, sequence, deadline_ns + proto::gate_reply_grace_ns);
+      !came) {
     slots_.retire(*slot);
     return fail(came.error());
   }
@@ -56,10 +60,13 @@ Result<GateValues> GateClient::call(const GateCall& call) noexcept {
 Result<void> GateClient::check_server() const noexcept {
   std::uint64_t live = 0;
   if (!safe_load64(&with_.own_header->live_set, live)) end_task_without_cell(with_.self);
-  if (!CellSet(live).has(with_.server)) return failed(Code::cell_down, cause_cell_failed, with_.server);
+  if (!CellSet(live).has(with_.server))
+    return failed(Code::cell_down, cause_cell_failed, with_.server);
   switch (machine::read_lifeline(with_.server_header, with_.self)) {
-    case machine::LifelineState::alive: return {};
-    case machine::LifelineState::marked: break;
+    case machine::LifelineState::alive:
+      return {};
+    case machine::LifelineState::marked:
+      break;
     case machine::LifelineState::unreadable:
       return failed(Code::cell_down, cause_memory_failed, with_.server);
   }
@@ -81,7 +88,8 @@ Result<int> GateClient::claim_slot(const GateCall& call, std::uint64_t deadline_
   }
 }
 
-std::uint32_t GateClient::post(int slot, const GateCall& call, std::uint64_t deadline_ns) noexcept {
+std::uint32_t GateClient::post(int slot, const GateCall& call,
+                               std::uint64_t deadline_ns) noexcept {
   const auto i = static_cast<std::size_t>(slot);
   proto::GateRequest& request = with_.requests->slots[i];
   request.op = call.op;
@@ -116,11 +124,11 @@ void GateClient::ring_doorbell() const noexcept {
 
 Result<void> GateClient::wait_for_reply(int slot, std::uint32_t sequence,
                                         std::uint64_t give_up_ns) noexcept {
-  const bool done =
-      with_.spin->spin([&] { return look(slot, sequence) != Look::not_yet; });
+  const bool done = with_.spin->spin([&] { return look(slot, sequence) != Look::not_yet; });
   if (done && look(slot, sequence) == Look::replied) return {};
 
-  with_.requests->slots[static_cast<std::size_t>(slot)].sleeping.store(1, std::memory_order_relaxed);
+  with_.requests->slots[static_cast<std::size_t>(slot)].sleeping.store(1,
+                                                                       std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   while (true) {
     // The epoch first: if it changes after the checks, the sleep below ends at once.

@@ -1,9 +1,9 @@
 // The calling end of one gate: how this task calls one cell. The protocol is in proto/gate.h.
 //
 // Thread-safe and async-signal-safe: no lock, no memory, and all that it reads of a cell it reads
-// with care. The process needs a fault handler that calls safe_copy_fixup(). A call ends in bounded
-// time: by its reply, by its deadline and the grace after it, by the death of either cell, or
-// because the session is detached.
+// with care. The process needs a fault handler that calls safe_copy_fixup(). A call ends in
+// bounded time: by its reply, by its deadline and the grace after it, by the death of either cell,
+// or because the session is detached.
 #pragma once
 
 #include <array>
@@ -51,9 +51,9 @@ class GateClient {
   GateClient(const GateClient&) = delete;
   GateClient& operator=(const GateClient&) = delete;
 
-  // Errors: what the cell answers; cell_down; timed_out (it may still happen); exhausted (no slot);
-  // corrupt (a senseless reply); refused (detached). When the memory of the task's own cell cannot
-  // be read any longer, the task ends with a message.
+  // Errors: what the cell answers; cell_down; timed_out (it may still happen); exhausted (no
+  // slot); corrupt (a senseless reply); refused (detached). When the memory of the task's own cell
+  // cannot be read any longer, the task ends with a message.
   Result<GateValues> call(const GateCall& call) noexcept;
 
   // Whether the server may be called: in the live set, and its lifeline is not marked.

@@ -41,13 +41,15 @@ Failure nonsense(CellId cell) {
 // Errors of a channel in terms of the cell at its other end.
 Failure channel_failure(const Error& e, CellId cell) {
   switch (e.code) {
-    case Code::timed_out: return fail(Code::timed_out, cause_no_answer, cell);
+    case Code::timed_out:
+      return fail(Code::timed_out, cause_no_answer, cell);
     case Code::host:
       if (e.sys_errno == EPIPE || e.sys_errno == ECONNRESET) {
         return fail(Code::cell_down, "the cell hung up", cell);
       }
       return about(e, cell);
-    default: return about(e, cell);
+    default:
+      return about(e, cell);
   }
 }
 
@@ -94,7 +96,8 @@ Failure refusal(const proto::AttachWelcome& welcome, CellId cell) {
 
 bool is_sound(const proto::AttachWelcome& welcome, const HandshakeWish& wish) {
   const Layout& layout = welcome.layout;
-  if (!lib::is_sound(layout) || (wish.layout != nullptr && !(layout == *wish.layout))) return false;
+  if (!lib::is_sound(layout) || (wish.layout != nullptr && !(layout == *wish.layout)))
+    return false;
   if (welcome.node != wish.cell || wish.cell >= static_cast<CellId>(layout.cells)) return false;
   const auto mode = static_cast<FirewallMode>(welcome.firewall_mode);
   if (mode != FirewallMode::mmu && mode != FirewallMode::mmu_windowed &&
@@ -111,7 +114,8 @@ bool is_sound(const proto::AttachWelcome& welcome, const HandshakeWish& wish) {
          layout.kernel_end(wish.cell) - welcome.replies >= sizeof(proto::GateReplies);
 }
 
-Result<Welcomed> receive_welcome(const HandshakeWish& wish, int socket, std::uint64_t deadline_ns) {
+Result<Welcomed> receive_welcome(const HandshakeWish& wish, int socket,
+                                 std::uint64_t deadline_ns) {
   auto message = machine::channel_receive(socket, deadline_ns);
   if (!message) return channel_failure(message.error(), wish.cell);
   if (message->end) return fail(Code::cell_down, "the cell hung up", wish.cell);
@@ -140,8 +144,8 @@ Result<void> hand_over(machine::Fence& fence, int socket, CellId cell, std::uint
   if (!copy) return fail(copy.error());
   const std::array<int, 1> fds = {copy->get()};
   const std::span<const int> sent(fds.data(), copy->valid() ? 1 : 0);
-  auto done = machine::channel_send(socket, machine::bytes_of(proto::AttachFence{}), sent,
-                                    deadline_ns);
+  auto done =
+      machine::channel_send(socket, machine::bytes_of(proto::AttachFence{}), sent, deadline_ns);
   if (!done) return channel_failure(done.error(), cell);
   copy->reset();
   auto answer = machine::channel_receive(socket, deadline_ns);
@@ -170,7 +174,8 @@ bool is_sound(const Layout& layout) {
   }
   // Each is bounded before they are added or multiplied.
   const std::uint64_t most = machine::machine_span_max;
-  if (layout.base < machine::machine_base || layout.base - machine::machine_base > most) return false;
+  if (layout.base < machine::machine_base || layout.base - machine::machine_base > most)
+    return false;
   if (layout.kernel_bytes < page_bytes || layout.kernel_bytes > most ||
       layout.user_bytes < page_bytes || layout.user_bytes > most || layout.stride > most) {
     return false;
@@ -193,10 +198,9 @@ Result<Attached> shake_hands(const HandshakeWish& wish, std::uint64_t deadline_n
   if (auto range = machine::reserve_machine_range(welcome.layout); !range) {
     return fail(range.error());
   }
-  auto fence = machine::Fence::map(welcome.layout, wish.cell,
-                                   std::move(welcomed->fds[kernel_memory]),
-                                   std::move(welcomed->fds[user_memory]),
-                                   static_cast<FirewallMode>(welcome.firewall_mode));
+  auto fence = machine::Fence::map(
+      welcome.layout, wish.cell, std::move(welcomed->fds[kernel_memory]),
+      std::move(welcomed->fds[user_memory]), static_cast<FirewallMode>(welcome.firewall_mode));
   if (!fence) return about(fence.error(), wish.cell);
   if (auto given = hand_over(*fence, socket->get(), wish.cell, deadline_ns); !given) {
     return fail(given.error());

@@ -15,16 +15,17 @@
 namespace hive::lib {
 
 struct HandshakeWish {
-  std::string dir;      // runtime directory of the machine
-  CellId cell = -1;     // to attach to
+  std::string dir;   // runtime directory of the machine
+  CellId cell = -1;  // to attach to
   CellId own_cell = -1;
-  std::uint64_t task = 0;    // 0: attaches to its own cell, which numbers it
+  std::uint64_t task = 0;  // 0: attaches to its own cell, which numbers it
   std::uint64_t cookie = 0;
   std::string program;
   const machine::Layout* layout = nullptr;  // null: whatever the cell says; else it must agree
 };
 
-// What a welcome said, checked: the layout holds together, and `replies` lies in the cell's memory.
+// What a welcome said, checked: the layout holds together, and `replies` lies in the cell's
+// memory.
 struct Attached {
   proto::AttachWelcome welcome;
   UniqueFd connection;
@@ -34,9 +35,9 @@ struct Attached {
 };
 
 // Blocks until deadline_ns at most. The machine's range is reserved when it returns a value.
-// Errors: not_found (nothing of that cell is there), cell_down (nobody answers on its socket, or it
-// hangs up), timed_out, version, corrupt (an answer that makes no sense), exhausted, host, and what
-// the cell refuses with.
+// Errors: not_found (nothing of that cell is there), cell_down (nobody answers on its socket, or
+// it hangs up), timed_out, version, corrupt (an answer that makes no sense), exhausted, host, and
+// what the cell refuses with.
 Result<Attached> shake_hands(const HandshakeWish& wish, std::uint64_t deadline_ns);
 
 // Whether a layout can be true: sizes, order, bounds. For what comes from another process.

@@ -16,9 +16,9 @@ namespace hive::lib {
 struct Membership {
   std::uint64_t process = 0;  // whose it is; see fork_guard.h
   std::string machine;
-  std::string dir;            // runtime directory of the machine
+  std::string dir;  // runtime directory of the machine
   std::string program;
-  CellId cell = -1;           // the task's own
+  CellId cell = -1;  // the task's own
   std::uint64_t task = 0;
   machine::Layout layout{};
   int span_index = 0;

@@ -65,14 +65,17 @@ Peer::Peer(Attached attached, const Membership& membership, CallState& state)
       gate_(surroundings(*attached_, membership, state)),
       windows_(mode_) {}
 
-bool Peer::retire(std::uint64_t deadline_ns) noexcept {
-  retired_.store(true, std::memory_order_seq_cst);
-  if (attached_ == nullptr) return true;
-  // Not just closed: a child of fork may hold a copy, and the cell is to see the end now. Without the
-  // goodbye it would take the end of the connection for our death.
+void Peer::hang_up() noexcept {
+  if (retired_.exchange(true, std::memory_order_seq_cst) || attached_ == nullptr) return;
+  // Not just closed: a child of fork may hold a copy, and the cell is to see the end now. Without
+  // the goodbye it would take the end of the connection for our death.
   (void)machine::channel_send(attached_->connection.get(),
                               machine::bytes_of(proto::AttachGoodbye{}), {}, 0);
   ::shutdown(attached_->connection.get(), SHUT_RDWR);
+}
+
+bool Peer::retire(std::uint64_t deadline_ns) noexcept {
+  hang_up();
   while (users_.load(std::memory_order_acquire) != 0) {
     if (now_ns() >= deadline_ns) return false;
     ::sched_yield();
@@ -82,7 +85,7 @@ bool Peer::retire(std::uint64_t deadline_ns) noexcept {
 }
 
 void Peer::close_in_child() noexcept {
-  // The object itself is left as it is: it is a copy of the parent's, and never used nor destroyed.
+  // The object itself stays as it is: a copy of the parent's, never used nor destroyed.
   if (retired_.load() || attached_ == nullptr) return;
   ::close(attached_->connection.get());
   ::close(attached_->doorbell.get());

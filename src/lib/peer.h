@@ -41,8 +41,10 @@ class Peer {
   }
   void leave() noexcept { users_.fetch_sub(1, std::memory_order_release); }
 
-  // Lets nobody in, waits until deadline_ns for those inside, hangs up and unmaps. False: somebody
-  // is still inside; then only the connection is ended, and the memory stays mapped.
+  // Lets nobody in and ends the connection.
+  void hang_up() noexcept;
+  // The same; then waits until deadline_ns for those inside, and unmaps. False: somebody is still
+  // inside, and the memory stays mapped.
   bool retire(std::uint64_t deadline_ns) noexcept;
 
   // In a child of fork: closes the child's copies of the descriptors, so that the end of the

@@ -51,6 +51,7 @@ Result<Peer*> PeerTable::attach_locked(CellId cell) {
   wish.layout = &membership_.layout;
   auto attached = shake_hands(wish, deadline_in(attach_timeout_ns));
   if (!attached) return fail(attached.error());
+  if (state_.closing.load() != 0) return fail(Code::refused, cause_detached, cell);
   auto peer = Peer::create(std::move(*attached), membership_, state_);
   if (!peer) return fail(peer.error());
   enter_locked(std::move(*peer));
@@ -77,6 +78,12 @@ bool PeerTable::retire_all(std::uint64_t deadline_ns) {
   bool all = true;
   for (const auto& peer : all_) all = peer->retire(deadline_ns) && all;
   return all;
+}
+
+void PeerTable::hang_up_all() noexcept {
+  for (const auto& peer : peers_) {
+    if (Peer* const open = peer.load()) open->hang_up();
+  }
 }
 
 void PeerTable::close_in_child() noexcept {

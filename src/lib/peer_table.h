@@ -25,8 +25,9 @@ class PeerTable {
   PeerTable& operator=(const PeerTable&) = delete;
 
   // The peer, attached now if need be; if the cell has another incarnation than the peer that we
-  // have, that one is retired first. Blocks up to attach_timeout_ns; one thread attaches at a time.
-  // Errors: cell_down, not_found (no such cell), timed_out, version, corrupt, exhausted, host.
+  // have, that one is retired first. Blocks up to attach_timeout_ns; one thread attaches at a
+  // time. Errors: cell_down, not_found (no such cell), timed_out, version, corrupt, exhausted,
+  // host.
   Result<Peer*> attached_to(CellId cell);
 
   // The peer if there is one, else null. Async-signal-safe.
@@ -37,6 +38,9 @@ class PeerTable {
 
   // Retires all. False: threads are still inside some; then this table must stay for ever.
   bool retire_all(std::uint64_t deadline_ns);
+
+  // Ends all connections, and leaves the memory where it is.
+  void hang_up_all() noexcept;
 
   // In a child of fork. Async-signal-safe.
   void close_in_child() noexcept;
@@ -49,8 +53,8 @@ class PeerTable {
   const Membership& membership_;
   CallState& state_;
   std::array<std::atomic<Peer*>, max_cells> peers_{};
-  std::mutex mutex_;                         // attaching and retiring; never taken in a handler
-  std::vector<std::unique_ptr<Peer>> all_;   // guarded by mutex_; also the retired
+  std::mutex mutex_;                        // attaching and retiring; never taken in a handler
+  std::vector<std::unique_ptr<Peer>> all_;  // guarded by mutex_; also the retired
 };
 
 }  // namespace hive::lib

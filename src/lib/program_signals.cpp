@@ -27,8 +27,8 @@ int real_sigaction(int signal, const struct sigaction* action, struct sigaction*
 constexpr std::array<int, 2> our_signals = {SIGSEGV, SIGBUS};
 constexpr int index_of(int signal) { return signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : -1; }
 
-// Guards the state below. sigaction() may be called in a signal handler, so: no signal reaches this
-// thread while it holds the lock, and whoever waits for it lets others run.
+// Guards the state below. sigaction() may be called in a signal handler, so: no signal reaches
+// this thread while it holds the lock, and whoever waits for it lets others run.
 class StateLock {
  public:
   StateLock() noexcept {
@@ -51,12 +51,12 @@ class StateLock {
 };
 
 struct SignalState {
-  bool ours = false;    // Linux has, or had when we last looked, our handler for it
-  bool covered = false; // somebody put another over it: what we found there may call us in turn
+  bool ours = false;     // Linux has, or had when we last looked, our handler for it
+  bool covered = false;  // somebody put another over it: what we found there may call us in turn
   struct sigaction program {};  // what the program wants
   struct sigaction below {};    // covered: what the program wanted when ours was first installed
 };
-std::array<SignalState, 2> states;         // guarded by StateLock
+std::array<SignalState, 2> states;  // guarded by StateLock
 std::atomic<FaultHandler> our_handler{nullptr};
 
 // The fault that this thread has just passed on; see pass_to_program().
@@ -134,7 +134,8 @@ void pass_to_program(int signal, siginfo_t* info, void* ucontext) noexcept {
   if (action.sa_handler == SIG_IGN && sent) return;
   if (action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) {
     if (sent) die_of(signal);
-    set_default(signal);  // the instruction faults again and ends the process, with a true core dump
+    // The instruction faults again and ends the process, with a true core dump.
+    set_default(signal);
     return;
   }
   block_for(signal, action);

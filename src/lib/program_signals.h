@@ -1,11 +1,11 @@
-// Whose are SIGSEGV and SIGBUS? Hive needs both for its own addresses, and the program may want both
-// for its own. So while Hive's handler is installed, Linux knows only that one, and what the program
-// sets with sigaction() or signal(), before or after, is kept here and gets every fault that is not
-// Hive's. The program sees its own settings when it asks for them.
+// Whose are SIGSEGV and SIGBUS? Hive needs both for its own addresses, and the program may want
+// both for its own. So while Hive's handler is installed, Linux knows only that one, and what the
+// program sets with sigaction() or signal(), before or after, is kept here and gets every fault
+// that is not Hive's. The program sees its own settings when it asks for them.
 //
 // This works because libhive defines sigaction() and signal() for the whole program, like a
-// sanitizer does. A handler that is put over ours by other means (a raw system call, a library that
-// was loaded with a private copy) has to pass on what is not its own, as is the custom.
+// sanitizer does. A handler that is put over ours by other means (a raw system call, a library
+// that was loaded with a private copy) has to pass on what is not its own, as is the custom.
 #pragma once
 
 #include <csignal>
@@ -14,9 +14,9 @@ namespace hive::lib {
 
 using FaultHandler = void (*)(int signal, siginfo_t* info, void* ucontext);
 
-// Puts `handler` over the program's actions for SIGSEGV and SIGBUS. Doing it twice is fine. It runs
-// on the alternate stack if the thread has one, with no signal blocked: a fault inside it (a careful
-// read) is handled by itself.
+// Puts `handler` over the program's actions for SIGSEGV and SIGBUS. Doing it twice is fine. It
+// runs on the alternate stack if the thread has one, with no signal blocked: a fault inside it (a
+// careful read) is handled by itself.
 void install_over_program(FaultHandler handler) noexcept;
 
 // Puts the program's actions back, unless somebody has covered our handler by other means; then it

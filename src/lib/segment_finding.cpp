@@ -18,7 +18,8 @@ constexpr std::uint64_t find_pause_max_ns = 20 * ns_per_ms;
 
 Result<void> check_name(std::string_view name) {
   const auto fits = [](char c) { return c >= 0x20 && c <= 0x7e && c != '/'; };
-  if (!name.empty() && name.size() <= segment_name_max && std::ranges::all_of(name, fits)) return {};
+  if (!name.empty() && name.size() <= segment_name_max && std::ranges::all_of(name, fits))
+    return {};
   return fail(Code::bad_argument, "a name has 1 to 63 printable characters and no '/'");
 }
 
@@ -55,9 +56,9 @@ Result<std::shared_ptr<SegmentImpl>> open_once(const std::shared_ptr<SessionImpl
   auto found = session->call(**own, {.op = GateOp::segment_find, .name = name});
   if (!found) return fail(found.error());
   const std::uint64_t home = (*found)[0];
-  if (home >= membership.layout.cells) return fail(Code::corrupt, cause_bad_reply, membership.cell);
-  return at_home(session, static_cast<CellId>(home),
-                 {.op = GateOp::segment_open, .name = name});
+  if (home >= membership.layout.cells)
+    return fail(Code::corrupt, cause_bad_reply, membership.cell);
+  return at_home(session, static_cast<CellId>(home), {.op = GateOp::segment_open, .name = name});
 }
 
 }  // namespace
@@ -94,7 +95,8 @@ Result<std::shared_ptr<SegmentImpl>> open_segment(const std::shared_ptr<SessionI
     // `busy`: its home is just making it.
     if (opened.error().code != Code::not_found && opened.error().code != Code::busy) return opened;
     const std::uint64_t now = now_ns();
-    if (now >= deadline_ns) return fail(Code::timed_out, "no segment of this name came up in time");
+    if (now >= deadline_ns)
+      return fail(Code::timed_out, "no segment of this name came up in time");
     session->pause(std::min(pause_ns, deadline_ns - now));
     pause_ns = std::min(pause_ns * 3 / 2, find_pause_max_ns);
   }

@@ -32,8 +32,8 @@ SegmentImpl::SegmentImpl(std::shared_ptr<SessionImpl> session, Peer* peer, std::
       name_(std::move(name)),
       place_(place),
       data_(address_of(*session_, *peer, place)),
-      name_ticket_(session_->names().add(reinterpret_cast<std::uintptr_t>(data_), bytes(), name_)) {
-}
+      name_ticket_(
+          session_->names().add(reinterpret_cast<std::uintptr_t>(data_), bytes(), name_)) {}
 
 void SegmentImpl::close() noexcept {
   if (closed_.exchange(true) || !session_->check()) return;
@@ -89,8 +89,8 @@ Result<void> SegmentImpl::read(std::uint64_t offset, std::span<std::byte> out) c
   if (closed_.load()) return fail(Code::bad_argument, cause_not_open, home());
   while (!out.empty()) {
     // To the next boundary, so that what is asked for together is given together.
-    const std::uint64_t chunk = std::min<std::uint64_t>(
-        out.size(), read_chunk_bytes - offset % read_chunk_bytes);
+    const std::uint64_t chunk =
+        std::min<std::uint64_t>(out.size(), read_chunk_bytes - offset % read_chunk_bytes);
     if (auto done = copy_out(offset, out.first(chunk)); !done) return done;
     offset += chunk;
     out = out.subspan(chunk);

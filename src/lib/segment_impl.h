@@ -1,5 +1,5 @@
-// An open segment: what Segment, WriteWindow and the helpers of sync.h hold on to. Offsets and pages
-// here count from the beginning of the segment.
+// An open segment: what Segment, WriteWindow and the helpers of sync.h hold on to. Offsets and
+// pages here count from the beginning of the segment.
 #pragma once
 
 #include <atomic>

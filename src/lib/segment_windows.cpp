@@ -25,8 +25,8 @@ Result<std::uint32_t> SegmentImpl::open_window(PageRange pages, WindowMode mode)
 Result<std::uint32_t> SegmentImpl::ask_for_window(PageRange pages, PageRange range,
                                                   WindowMode mode) {
   const std::uint64_t shared = mode == WindowMode::shared ? 1 : 0;
-  auto opened = call({.op = GateOp::window_open,
-                      .args = {place_.id, pages.first, pages.count, shared}});
+  auto opened =
+      call({.op = GateOp::window_open, .args = {place_.id, pages.first, pages.count, shared}});
   if (!opened) return fail(opened.error());
   const std::uint64_t id = (*opened)[0];
   if (id > UINT32_MAX) return fail(Code::corrupt, cause_bad_reply, home());

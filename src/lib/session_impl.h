@@ -1,10 +1,10 @@
 // A session: what the public Session and everything that came from it hold on to.
 //
 // Life: attach() makes one and enters it as the session of this process; detach() ends it. The
-// object itself stays as long as a Segment or another helper points to it; calls then say `refused`.
-// A child of fork has a copy, which it must not use: every call looks at that first.
+// object itself stays as long as a Segment or another helper points to it; calls then say
+// `refused`. A child of fork has a copy, which it must not use: every call looks at that first.
 //
-// Locks: `the session of this process` (session_impl.cpp), then PeerTable's, then WindowRanges'.
+// Locks: the session of this process (current_session.h), then PeerTable's, then WindowRanges'.
 #pragma once
 
 #include <atomic>
@@ -23,24 +23,7 @@ namespace hive::lib {
 // How long detaching waits for calls of other threads, which it tells to end.
 inline constexpr std::uint64_t detach_timeout_ns = 5 * ns_per_s;
 
-class SessionImpl;
-
-// The session of this process, if there is one. While a SessionUse exists, detaching waits for it, so
-// the memory of the cells stays mapped. Async-signal-safe.
-class SessionUse {
- public:
-  SessionUse() noexcept;
-  ~SessionUse();
-  SessionUse(const SessionUse&) = delete;
-  SessionUse& operator=(const SessionUse&) = delete;
-
-  explicit operator bool() const { return session_ != nullptr; }
-  SessionImpl* operator->() const { return session_; }
-  SessionImpl& operator*() const { return *session_; }
-
- private:
-  SessionImpl* session_;
-};
+class SessionUse;
 
 class SessionImpl {
  public:

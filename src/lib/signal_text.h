@@ -1,5 +1,5 @@
-// A line of text put together without malloc or stdio, so that a signal handler can do it. What does
-// not fit is cut off.
+// A line of text put together without malloc or stdio, so that a signal handler can do it. What
+// does not fit is cut off.
 #pragma once
 
 #include <array>

@@ -1,9 +1,9 @@
 // When to spin for a reply, and for how long.
 //
-// A reply of a cell that runs on another processor comes within microseconds; sleeping for it costs
-// several times as much. But spinning on a processor that the cell itself needs only keeps the reply
-// away. Nobody tells us which it is, so we look: when time jumps between two looks, this thread was
-// off its processor, somebody else wanted it, and nobody here spins for a while.
+// A reply of a cell that runs on another processor comes within microseconds; sleeping for it
+// costs several times as much. But spinning on a processor that the cell itself needs only keeps
+// the reply away. Nobody tells us which it is, so we look: when time jumps between two looks, this
+// thread was off its processor, somebody else wanted it, and nobody here spins for a while.
 #pragma once
 
 #include <atomic>

@@ -21,7 +21,8 @@ Result<std::uint32_t> open_object(SegmentImpl& segment, SyncKind kind, std::stri
                                   std::uint64_t parameter) {
   const auto fits = [](char c) { return c >= 0x20 && c <= 0x7e && c != '/'; };
   if (name.empty() || name.size() > object_name_max || !std::ranges::all_of(name, fits)) {
-    return fail(Code::bad_argument, "the name of an object has 1 to 31 printable characters and no '/'");
+    return fail(Code::bad_argument,
+                "the name of an object has 1 to 31 printable characters and no '/'");
   }
   auto opened = segment.call({.op = GateOp::sync_open,
                               .args = {segment.id(), static_cast<std::uint64_t>(kind), parameter},

@@ -1,9 +1,10 @@
-// Which pages of one node this task may store to, and how it gives them up: it closes them itself, and
-// then tells the home, which closes them as well and takes nobody's word for it. That is for speed. To
-// close pages of a process that runs at that moment, Linux interrupts its processor (10 to 20 us on a
-// virtual machine); pages that are closed already cost no interrupt. In the modes of the firewall where
-// the mapping is read-only outside windows, it is made writable and read-only here, too.
-// Pages that several shared windows have in common stay open until the last of them is closed.
+// Which pages of one node this task may store to, and how it gives them up: it closes them itself,
+// and then tells the home, which closes them as well and takes nobody's word for it. That is for
+// speed. To close pages of a process that runs at that moment, Linux interrupts its processor (10
+// to 20 us on a virtual machine); pages that are closed already cost no interrupt. In the modes of
+// the firewall where the mapping is read-only outside windows, it is made writable and read-only
+// here, too. Pages that several shared windows have in common stay open until the last of them is
+// closed.
 #pragma once
 
 #include <mutex>

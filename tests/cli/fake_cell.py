@@ -42,7 +42,10 @@ def send(channel, message, fds=()):
 
 
 def receive(channel):
-    data, fds, _, _ = socket.recv_fds(channel, 65536, 16)
+    try:
+        data, fds, _, _ = socket.recv_fds(channel, 65536, 16)
+    except ConnectionResetError:  # it went without having read all that was sent to it
+        return b"", []
     return data, fds
 
 

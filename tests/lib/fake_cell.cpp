@@ -50,9 +50,13 @@ class LateSpace final : public cell::ClientSpace {
   void set(std::unique_ptr<machine::FencedSpace> space) {
     space_ = std::make_unique<cell::FencedClientSpace>(std::move(space));
   }
-  Result<std::uint32_t> give(machine::PageRange r) override { return space_ ? space_->give(r) : 0; }
+  Result<std::uint32_t> give(machine::PageRange r) override {
+    return space_ ? space_->give(r) : 0;
+  }
   Result<void> open(machine::PageRange r) override { return space_->open(r); }
-  Result<void> close(machine::PageRange r) override { return space_ ? space_->close(r) : Result<void>(); }
+  Result<void> close(machine::PageRange r) override {
+    return space_ ? space_->close(r) : Result<void>();
+  }
   void forget(machine::PageRange r) override {
     if (space_) space_->forget(r);
   }
@@ -75,11 +79,12 @@ class FakeCell {
     if (auto done = machine::reserve_machine_range(settings_.layout); !done) {
       give_up("range", done.error().message());
     }
-    memory_ = std::make_unique<machine::NodeMemory>(must(
-        "memory",
-        machine::NodeMemory::create(settings_.layout, settings_.self, incarnation, settings_.mode)));
+    memory_ = std::make_unique<machine::NodeMemory>(
+        must("memory", machine::NodeMemory::create(settings_.layout, settings_.self, incarnation,
+                                                   settings_.mode)));
     header_ = machine::node_header(settings_.layout, settings_.self);
-    const std::uint64_t begin = settings_.layout.kernel_begin(settings_.self) + header_->heap_offset;
+    const std::uint64_t begin =
+        settings_.layout.kernel_begin(settings_.self) + header_->heap_offset;
     heap_ = std::make_unique<cell::TaggedHeap>(
         reinterpret_cast<void*>(begin), settings_.layout.kernel_end(settings_.self) - begin);
     frames_ = std::make_unique<cell::NodeFrameMemory>(*memory_);
@@ -100,8 +105,8 @@ class FakeCell {
       give_up("lifelines", armed.error().message());
     }
     gates_->start();
-    listener_ = must("socket", machine::channel_listen(
-                                   proto::cell_socket(settings_.dir, settings_.self)));
+    listener_ =
+        must("socket", machine::channel_listen(proto::cell_socket(settings_.dir, settings_.self)));
     std::thread([this] { accept_all(); }).detach();
     std::thread([this] { tick(); }).detach();
   }
@@ -131,8 +136,9 @@ class FakeCell {
     while (true) {
       UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!socket) continue;
-      std::thread([this, s = std::make_shared<UniqueFd>(std::move(socket))] { serve(s->get()); })
-          .detach();
+      std::thread([this, s = std::make_shared<UniqueFd>(std::move(socket))] {
+        serve(s->get());
+      }).detach();
     }
   }
 
@@ -215,8 +221,7 @@ class FakeCell {
   std::unique_ptr<cell::Home> home_;
   std::unique_ptr<cell::GateServer> gates_;
   UniqueFd listener_;
-  std::atomic<std::uint64_t> number_{
-      static_cast<std::uint64_t>(settings_.self) * 1'000'000 + 1};
+  std::atomic<std::uint64_t> number_{static_cast<std::uint64_t>(settings_.self) * 1'000'000 + 1};
   std::atomic<int> clients_{0};
 };
 

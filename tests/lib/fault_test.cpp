@@ -18,8 +18,8 @@ namespace hive::test {
 namespace {
 
 volatile char* own_page() {
-  static auto* const page = static_cast<char*>(
-      ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  static auto* const page =
+      static_cast<char*>(::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   return page;
 }
 std::atomic<int> program_faults{0};

@@ -44,8 +44,8 @@ TEST_F(ForkTest, EveryCallInAChildSaysThatItIsAFork) {
     if (!is_fork(counter->add(1))) return 6;
     if (!is_fork(window->commit())) return 7;
     if (session->epoch() != 0 || session->cells()[0].up) return 8;
-    session.reset();                          // and the ends of things in the child
-    { Segment gone = std::move(segment); }    // do nothing to the parent
+    session.reset();                        // and the ends of things in the child
+    { Segment gone = std::move(segment); }  // do nothing to the parent
     return 0;
   });
   EXPECT_EQ(child.wait(), 0);

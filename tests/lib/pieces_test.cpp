@@ -102,7 +102,8 @@ class AttachTargetTest : public ::testing::Test {
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
     root_ = name;
     ::setenv("HIVE_RUNTIME_DIR", root_.c_str(), 1);
-    for (const char* variable : {"HIVE_MACHINE", "HIVE_CELL", "HIVE_TASK_COOKIE"}) ::unsetenv(variable);
+    for (const char* variable : {"HIVE_MACHINE", "HIVE_CELL", "HIVE_TASK_COOKIE"})
+      ::unsetenv(variable);
     make("hive");
     make("other");
   }

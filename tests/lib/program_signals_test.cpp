@@ -56,8 +56,8 @@ class ProgramSignals : public ::testing::Test {
   ProgramSignals() {
     ::testing::FLAGS_gtest_death_test_style = "threadsafe";
     if (closed == nullptr) {
-      closed = static_cast<char*>(
-          ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      closed =
+          static_cast<char*>(::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     }
     close_page();
     ours_calls = 0;

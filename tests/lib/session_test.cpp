@@ -244,7 +244,8 @@ TEST(Handshake, AnswersThatMakeNoSenseAreErrorsAndLeaveNothing) {
   EXPECT_EQ(code_of_welcome([](auto& w) { w.firewall_mode = 9; }), Code::corrupt);
   EXPECT_EQ(code_of_welcome([](auto& w) { w.task = 0; }), Code::corrupt);
   EXPECT_EQ(code_of_welcome([](auto& w) { w.span_index = 7; }), Code::corrupt);
-  EXPECT_EQ(code_of_welcome([](auto& w) { w.replies = w.layout.kernel_end(0) - 64; }), Code::corrupt);
+  EXPECT_EQ(code_of_welcome([](auto& w) { w.replies = w.layout.kernel_end(0) - 64; }),
+            Code::corrupt);
   EXPECT_EQ(code_of_welcome([](auto& w) { w.replies = w.layout.user_begin(0); }), Code::corrupt);
   EXPECT_EQ(code_of_welcome([](auto& w) { w.replies = 8; }), Code::corrupt);
   EXPECT_EQ(code_of_welcome([](auto& w) { w.accepted = 0, w.code = 99; }), Code::corrupt);

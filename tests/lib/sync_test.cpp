@@ -27,7 +27,8 @@ class SyncTest : public ::testing::Test {
 
 // Attaches in a child and opens the segment there.
 struct Task {
-  Task() : session(std::move(*hive::attach({.cell = 1}))), segment(std::move(*session.open("s"))) {}
+  Task()
+      : session(std::move(*hive::attach({.cell = 1}))), segment(std::move(*session.open("s"))) {}
   Session session;
   Segment segment;
 };

@@ -191,8 +191,10 @@ std::vector<FirewallMode> modes_of_this_host() {
   switch (machine::probe_firewall_mode()) {
     case FirewallMode::mmu:
       return {FirewallMode::mmu, FirewallMode::mmu_windowed, FirewallMode::cooperative};
-    case FirewallMode::mmu_windowed: return {FirewallMode::mmu_windowed, FirewallMode::cooperative};
-    case FirewallMode::cooperative: break;
+    case FirewallMode::mmu_windowed:
+      return {FirewallMode::mmu_windowed, FirewallMode::cooperative};
+    case FirewallMode::cooperative:
+      break;
   }
   return {FirewallMode::cooperative};
 }
@@ -200,9 +202,12 @@ std::vector<FirewallMode> modes_of_this_host() {
 INSTANTIATE_TEST_SUITE_P(Modes, WindowTest, ::testing::ValuesIn(modes_of_this_host()),
                          [](const auto& mode) {
                            switch (mode.param) {
-                             case FirewallMode::mmu: return "mmu";
-                             case FirewallMode::mmu_windowed: return "windowed";
-                             case FirewallMode::cooperative: break;
+                             case FirewallMode::mmu:
+                               return "mmu";
+                             case FirewallMode::mmu_windowed:
+                               return "windowed";
+                             case FirewallMode::cooperative:
+                               break;
                            }
                            return "cooperative";
                          });

@@ -1,6 +1,5 @@
 #include "cell/rpc/rpc_core.h"
 
-#include <algorithm>
 #include <cstring>
 #include <thread>
 

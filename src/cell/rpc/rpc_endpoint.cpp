@@ -53,11 +53,11 @@ void RpcEndpoint::hint(CellId cell, const char* cause) const {
 void RpcEndpoint::connect(CellId peer, std::uint64_t incarnation) {
   HIVE_CHECK(!in_interrupt_handler);
   HIVE_CHECK(peer >= 0 && peer < core_.cells() && peer != core_.self());
-  line(peer).receive.lock();
+  take_role(peer);
   line(peer).send.lock();
   core_.connect(peer, incarnation);
   line(peer).send.unlock();
-  line(peer).receive.unlock();
+  give_up_role(peer);
   connected_.fetch_or(std::uint64_t{1} << peer, std::memory_order_acq_rel);
   waiter_.wake_receiver();  // it sleeps for mail of those it knew
 }
@@ -74,8 +74,8 @@ void RpcEndpoint::fail_cell(CellId peer) {
 
 void RpcEndpoint::quiesce(CellId peer) {
   HIVE_CHECK(!in_interrupt_handler);
-  line(peer).receive.lock();
-  line(peer).receive.unlock();
+  take_role(peer);
+  give_up_role(peer);
 }
 
 // --- calling
@@ -93,7 +93,9 @@ Result<RpcReply> RpcEndpoint::call(CellId to, std::uint16_t opcode,
     if (!ticket) return fail(ticket.error());
   }
   SpinPolicy& policy = call_spin_[core_.level(opcode) == RpcLevel::queued ? 1 : 0];
-  if (!await_spinning(*ticket, policy, timeout_ns, deadline_ns)) await_asleep(*ticket, deadline_ns);
+  if (!await_spinning(*ticket, policy, timeout_ns, deadline_ns) && !await_yielding(*ticket)) {
+    await_asleep(*ticket, deadline_ns);
+  }
   return core_.take(*ticket);
 }
 
@@ -171,19 +173,22 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
     if (deadline_ns == 0) deadline_ns = now + timeout_ns;
     if (!may_spin() || !policy.try_again(now)) return false;
   }
+  ReceiveRole& role = line(ticket.peer).receive;
   std::uint64_t began = 0;
   std::uint64_t looked = 0;  // at the clock; 0: other work was done since
   for (;;) {                 // ends after spin_max_ns
-    for (int i = 0; i < spins_per_look; ++i) {
-      if (core_.ended(ticket)) {
-        policy.succeeded();
-        return true;
-      }
-      if (waiter_.has_mail(ticket.peer) && drain(ticket.peer) > 0) {
+    const bool receiving = role.try_take();
+    for (int i = 0; i < spins_per_look && !core_.ended(ticket); ++i) {
+      if (receiving && receive_one(ticket.peer)) {
         looked = 0;
       } else {
         cpu_relax();
       }
+    }
+    if (receiving && role.give_up()) drain(ticket.peer);
+    if (core_.ended(ticket)) {
+      policy.succeeded();
+      return true;
     }
     now = hardware_.now_ns();
     if (began == 0) began = now;
@@ -202,6 +207,25 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
   }
 }
 
+// When caller and receiver share a processor, giving it away is all that it takes to be answered.
+bool RpcEndpoint::await_yielding(const RpcTicket& ticket) {
+  if (!options_.yield) return false;
+  const std::uint64_t before = hardware_.now_ns();
+  if (!call_yield_.may_spin() && !call_yield_.try_again(before)) return false;
+  std::this_thread::yield();
+  if (waiter_.has_mail(ticket.peer)) drain(ticket.peer);
+  const std::uint64_t after = hardware_.now_ns();
+  const bool ended = core_.ended(ticket);
+  if (after - before > spin_held_up_ns) {
+    call_yield_.held_up(after);  // others run here too, and have their turns before ours
+  } else if (ended) {
+    call_yield_.succeeded();
+  } else {
+    call_yield_.got_nothing(after);
+  }
+  return ended;
+}
+
 void RpcEndpoint::await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns) {
   while (!core_.ended(ticket)) {
     if (hardware_.now_ns() >= deadline_ns) {
@@ -216,15 +240,21 @@ void RpcEndpoint::await_asleep(const RpcTicket& ticket, std::uint64_t deadline_n
 
 // --- receiving
 
+void RpcEndpoint::take_role(CellId from) {
+  while (!line(from).receive.try_take()) std::this_thread::yield();
+}
+
+void RpcEndpoint::give_up_role(CellId from) {
+  if (line(from).receive.give_up()) waiter_.wake_receiver();
+}
+
 int RpcEndpoint::drain(CellId from) {
-  SpinLock& role = line(from).receive;
+  ReceiveRole& role = line(from).receive;
   int taken = 0;
   for (int turn = 0; turn < drain_turns_max; ++turn) {
-    // Whoever has the role looks again after giving it up, so what is there now is not forgotten.
-    if (!role.try_lock()) return taken;
-    taken += drain_locked(from);
-    role.unlock_and_fence();
-    if (!waiter_.has_mail(from)) return taken;
+    if (!role.try_take()) return taken;
+    for (int i = 0; i < drain_max && receive_one(from); ++i) ++taken;
+    if (!role.give_up()) return taken;
   }
   waiter_.wake_receiver();
   return taken;
@@ -236,25 +266,24 @@ int RpcEndpoint::drain_all(CellSet from) {
   return taken;
 }
 
-int RpcEndpoint::drain_locked(CellId from) {
+// In the receive role. False: there is nothing.
+bool RpcEndpoint::receive_one(CellId from) {
   machine::SipsMessage message;
-  for (int taken = 0; taken < drain_max; ++taken) {
-    switch (hardware_.receive(from, message)) {
-      case machine::SipsReceived::none:
-        return taken;
-      case machine::SipsReceived::message:
-        take_message(from, message.bytes());
-        break;
-      case machine::SipsReceived::rejected:
-        core_.on_garbled(from);
-        hint(from, "garbage in its message ring");
-        break;
-      case machine::SipsReceived::unreadable:
-        hint(from, "bus error while reading its message ring");
-        return taken;
-    }
+  switch (hardware_.receive(from, message)) {
+    case machine::SipsReceived::none:
+      return false;
+    case machine::SipsReceived::message:
+      take_message(from, message.bytes());
+      return true;
+    case machine::SipsReceived::rejected:
+      core_.on_garbled(from);
+      hint(from, "garbage in its message ring");
+      return true;
+    case machine::SipsReceived::unreadable:
+      hint(from, "bus error while reading its message ring");
+      return false;
   }
-  return drain_max;
+  return false;
 }
 
 void RpcEndpoint::take_message(CellId from, std::span<const std::byte> bytes) {

@@ -45,7 +45,8 @@ class RpcEndpoint {
   struct Options {
     int servers = 2;              // threads for queued requests
     std::size_t queue_max = 256;  // queued requests; more are answered `exhausted`
-    bool spin = true;
+    bool spin = true;             // where it pays (spin_policy.h)
+    bool yield = true;            // before a caller that does not spin sleeps; the same
   };
   // A sign that a cell may be failing: an unanswered call, garbage, a bus error. Called on the thread
   // that noticed it, without a lock but perhaps with a receive role: must not block or call().
@@ -114,7 +115,7 @@ class RpcEndpoint {
 
  private:
   struct alignas(64) Line {
-    SpinLock receive;  // the receive role
+    ReceiveRole receive;
     alignas(64) SpinLock send;
   };
   Line& line(CellId peer) { return lines_[static_cast<std::size_t>(peer)]; }
@@ -124,11 +125,14 @@ class RpcEndpoint {
                                    std::span<const std::byte> body, std::uint64_t deadline_ns);
   bool await_spinning(const RpcTicket& ticket, SpinPolicy& policy, std::uint64_t timeout_ns,
                       std::uint64_t& deadline_ns);
+  bool await_yielding(const RpcTicket& ticket);
   void await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns);
 
+  void take_role(CellId from);
+  void give_up_role(CellId from);
+  bool receive_one(CellId from);
   int drain(CellId from);
   int drain_all(CellSet from);
-  int drain_locked(CellId from);
   void take_message(CellId from, std::span<const std::byte> bytes);
   void serve_now(const RpcOrigin& origin, std::span<const std::byte> body);
   void serve_queued(const QueuedRequest& request);
@@ -149,6 +153,7 @@ class RpcEndpoint {
   std::unique_ptr<Line[]> lines_;
   std::atomic<std::uint64_t> connected_{0};
   std::array<SpinPolicy, 2> call_spin_;  // for calls served at interrupt level; and queued
+  SpinPolicy call_yield_;
   SpinPolicy receive_spin_;
   std::uint64_t last_message_ns_ = 0;    // receive thread
   std::uint64_t message_gap_ns_ = ~std::uint64_t{0};  // between the last two; receive thread

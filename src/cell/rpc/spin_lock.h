@@ -1,7 +1,8 @@
-// A lock for what takes less than a microsecond.
+// Locks for what takes about a microsecond.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <thread>
 
 #include "base/time.h"
@@ -25,12 +26,35 @@ class SpinLock {
     }
   }
   void unlock() noexcept { held_.store(false, std::memory_order_release); }
-  // As unlock(), and what is loaded after it is no older than the unlocking: whoever failed to get
-  // the lock before may rely on its holder to look once more.
-  void unlock_and_fence() noexcept { held_.exchange(false, std::memory_order_seq_cst); }
 
  private:
   std::atomic<bool> held_{false};
+};
+
+// The role of receiving from one peer. Who fails to get it because another has it leaves a mark, and
+// relies on the holder to look for mail once more: so no message that anybody saw is forgotten.
+class ReceiveRole {
+ public:
+  bool try_take() noexcept {
+    for (;;) {  // ends: each change of the word by another thread is a step of that thread
+      std::uint32_t state = state_.load(std::memory_order_relaxed);
+      if (state == free) {
+        if (state_.compare_exchange_weak(state, held, std::memory_order_seq_cst)) return true;
+      } else if (state_.compare_exchange_weak(state, wanted, std::memory_order_seq_cst)) {
+        return false;
+      }
+    }
+  }
+  // True: somebody wanted it meanwhile; take it and look again.
+  [[nodiscard]] bool give_up() noexcept {
+    return state_.exchange(free, std::memory_order_seq_cst) == wanted;
+  }
+
+ private:
+  static constexpr std::uint32_t free = 0;
+  static constexpr std::uint32_t held = 1;
+  static constexpr std::uint32_t wanted = 2;  // held, and somebody saw mail
+  std::atomic<std::uint32_t> state_{free};
 };
 
 }  // namespace hive::cell
