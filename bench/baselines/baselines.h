@@ -1,5 +1,5 @@
-// The baselines of `hive bench`: what plain Linux and the plain machine do for the same purpose. Each
-// returns nanoseconds for one operation, or a negative number when the host refuses.
+// The baselines of `hive bench`: what plain Linux and the plain machine do for the same purpose.
+// Each returns nanoseconds for one operation, or a negative number when the host refuses.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ struct Arguments {
   int own_processor = -1;    // negative: wherever Linux wants
   int other_processor = -1;  // of the other process, where there is one
   std::int64_t count = 1000;
-  std::int64_t size = 1;     // bytes, pages or elements
+  std::int64_t size = 1;  // bytes, pages or elements
 };
 
 // Two processes, no kernel: each waits for the other's cache line.

@@ -15,8 +15,8 @@
 namespace baseline {
 namespace {
 
-constexpr std::uint64_t block_pages = 16;   // 64 KiB
-constexpr greg_t store_bytes = 3;           // length of the instruction in store()
+constexpr std::uint64_t block_pages = 16;  // 64 KiB
+constexpr greg_t store_bytes = 3;          // length of the instruction in store()
 
 void store(volatile std::uint8_t* where) {
   asm volatile("movb $1, (%%rdi)" : : "D"(where) : "memory");
@@ -41,7 +41,8 @@ struct Service {
 Service* service = nullptr;
 
 void ask_for_block(int, siginfo_t* info, void*) {
-  service->address.store(reinterpret_cast<std::uint64_t>(info->si_addr), std::memory_order_release);
+  service->address.store(reinterpret_cast<std::uint64_t>(info->si_addr),
+                         std::memory_order_release);
   std::uint64_t word = 1;
   if (::write(service->wanted, &word, sizeof word) != sizeof word ||
       ::read(service->given, &word, sizeof word) != sizeof word) {
@@ -52,7 +53,8 @@ void ask_for_block(int, siginfo_t* info, void*) {
 void serve_blocks(const Fenced& fenced) {
   const auto begin = reinterpret_cast<std::uint64_t>(fenced.page(0));
   for (std::uint64_t word = 0; ::read(service->wanted, &word, sizeof word) == sizeof word;) {
-    const std::uint64_t page = (service->address.load(std::memory_order_acquire) - begin) / page_bytes;
+    const std::uint64_t page =
+        (service->address.load(std::memory_order_acquire) - begin) / page_bytes;
     if (!fenced.give(page / block_pages * block_pages, block_pages)) ::_exit(1);
     word = 1;
     if (::write(service->given, &word, sizeof word) != sizeof word) ::_exit(1);
@@ -80,7 +82,8 @@ double page_fault(const Arguments& arguments) {
   std::vector<double> figures;
   for (std::int64_t i = 0; i < arguments.count; ++i) {
     const double begin = now_ns();
-    [[maybe_unused]] const std::uint8_t byte = *fenced.page(static_cast<std::uint64_t>(i) * block_pages);
+    [[maybe_unused]] const std::uint8_t byte =
+        *fenced.page(static_cast<std::uint64_t>(i) * block_pages);
     figures.push_back(now_ns() - begin);
   }
   return median_of(std::move(figures));

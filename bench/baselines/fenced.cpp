@@ -19,8 +19,8 @@ namespace baseline {
 namespace {
 
 constexpr std::uint64_t features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP |
-                                   UFFD_FEATURE_WP_HUGETLBFS_SHMEM |
-                                   UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM;
+                                   UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_MISSING_SHMEM |
+                                   UFFD_FEATURE_MINOR_SHMEM;
 
 int make_userfault() {
   const int fd = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
@@ -46,8 +46,10 @@ Fenced::Fenced(std::uint64_t pages)
   ::madvise(mapped, bytes_, MADV_DONTFORK);
   uffdio_register request{};
   request.range = {reinterpret_cast<std::uint64_t>(mapped), bytes_};
-  request.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
-  if (::ioctl(userfault_, UFFDIO_REGISTER, &request) == 0) data_ = static_cast<std::uint8_t*>(mapped);
+  request.mode =
+      UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP;
+  if (::ioctl(userfault_, UFFDIO_REGISTER, &request) == 0)
+    data_ = static_cast<std::uint8_t*>(mapped);
 }
 
 bool Fenced::protect(std::uint64_t first, std::uint64_t pages, bool on) const {
@@ -79,7 +81,8 @@ bool Fenced::give(std::uint64_t first, std::uint64_t pages) const {
 
 bool Fenced::punch(std::uint64_t first, std::uint64_t pages) const {
   return ::fallocate(memory_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     static_cast<off_t>(first * page_bytes), static_cast<off_t>(pages * page_bytes)) == 0;
+                     static_cast<off_t>(first * page_bytes),
+                     static_cast<off_t>(pages * page_bytes)) == 0;
 }
 
 bool Fenced::refill(std::uint64_t first, std::uint64_t pages) const {

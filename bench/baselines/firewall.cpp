@@ -1,5 +1,5 @@
-// The bare calls behind a firewall of pages. The pages are those of a parent that sleeps; the calls are
-// made by its child, as by a home on the pages of a client that does something else.
+// The bare calls behind a firewall of pages. The pages are those of a parent that sleeps; the
+// calls are made by its child, as by a home on the pages of a client that does something else.
 #include <new>
 #include <vector>
 

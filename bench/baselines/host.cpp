@@ -50,7 +50,8 @@ double open_memory(const Arguments& arguments) {
   const int fd = ::shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
   bool sound = ::ftruncate(fd, page_bytes) == 0;
-  const double ns = median_batch_ns(arguments.count, [&] { sound = sound && open_and_close(name.c_str()); });
+  const double ns =
+      median_batch_ns(arguments.count, [&] { sound = sound && open_and_close(name.c_str()); });
   ::close(fd);
   ::shm_unlink(name.c_str());
   return sound ? ns : -1;

@@ -14,12 +14,18 @@ struct Entry {
 };
 
 constexpr Entry entries[] = {
-    {"cache-lines", baseline::cache_lines},   {"eventfds", baseline::eventfds},
-    {"queued", baseline::eventfds_queued},    {"copy", baseline::copy},
-    {"list", baseline::list_walk},            {"protect", baseline::protect_pair},
-    {"punch", baseline::punch},               {"blocked-store", baseline::blocked_store},
-    {"page-fault", baseline::page_fault},     {"window", baseline::window},
-    {"start-program", baseline::start_program}, {"open-memory", baseline::open_memory},
+    {"cache-lines", baseline::cache_lines},
+    {"eventfds", baseline::eventfds},
+    {"queued", baseline::eventfds_queued},
+    {"copy", baseline::copy},
+    {"list", baseline::list_walk},
+    {"protect", baseline::protect_pair},
+    {"punch", baseline::punch},
+    {"blocked-store", baseline::blocked_store},
+    {"page-fault", baseline::page_fault},
+    {"window", baseline::window},
+    {"start-program", baseline::start_program},
+    {"open-memory", baseline::open_memory},
 };
 
 int usage() {

@@ -10,8 +10,8 @@
 namespace baseline {
 namespace {
 
-// Half a page apart within their pages: source and destination at the same place in a page, or nearly,
-// get in each other's way.
+// Half a page apart within their pages: source and destination at the same place in a page, or
+// nearly, get in each other's way.
 struct Buffers {
   alignas(4096) std::byte from[8192];
   alignas(4096) std::byte gap[2048];

@@ -36,9 +36,8 @@ bool await(int fd) {
 
 double ask_by_eventfd(const Arguments& arguments, const Eventfds& fds) {
   bool sound = true;
-  const double ns = median_batch_ns(arguments.count, [&] {
-    sound = sound && raise(fds.ping) && await(fds.pong);
-  });
+  const double ns = median_batch_ns(arguments.count,
+                                    [&] { sound = sound && raise(fds.ping) && await(fds.pong); });
   return sound ? ns : -1;
 }
 

@@ -1,4 +1,5 @@
-// The other process of a baseline: a fork that shares what was mapped shared, and ends with its maker.
+// The other process of a baseline: a fork that shares what was mapped shared, and ends with its
+// maker.
 #pragma once
 
 #include <csignal>
@@ -14,7 +15,8 @@ namespace baseline {
 
 template <class T>
 T* shared_memory() {
-  void* memory = ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? nullptr : new (memory) T();
 }
 

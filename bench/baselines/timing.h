@@ -1,5 +1,5 @@
-// How a baseline takes its figure: the median of batches, so that a moment in which somebody else had
-// the processor does not count. Hive's own side does the same.
+// How a baseline takes its figure: the median of batches, so that a moment in which somebody else
+// had the processor does not count. Hive's own side does the same.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The least that a write window can cost: two questions by cache line to the process that holds the
-// page, a call for each, a store between them.
+// The least that a write window can cost: two questions by cache line to the process that holds
+// the page, a call for each, a store between them.
 #include <atomic>
 #include <new>
 

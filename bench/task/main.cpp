@@ -1,5 +1,5 @@
-// hive-bench-task WHAT HOME COUNT: what a task can measure, for `hive bench`. Prints nanoseconds for
-// one operation. A program like any other, started with `hive run`.
+// hive-bench-task WHAT HOME COUNT: what a task can measure, for `hive bench`. Prints nanoseconds
+// for one operation. A program like any other, started with `hive run`.
 //   window    open a page of a segment, store, commit
 //   fault     first touch of a block of 64 KiB
 //   blocked   a store to a closed page, with a handler of the program's own that steps over it
@@ -83,8 +83,8 @@ struct Bench {
     std::vector<double> figures;
     for (int i = 0; i < count; ++i) {
       const double begin = now_ns();
-      [[maybe_unused]] const std::byte byte =
-          *const_cast<const volatile std::byte*>(segment.data() + static_cast<std::size_t>(i) * block_bytes);
+      [[maybe_unused]] const std::byte byte = *const_cast<const volatile std::byte*>(
+          segment.data() + static_cast<std::size_t>(i) * block_bytes);
       figures.push_back(now_ns() - begin);
     }
     return median_of(std::move(figures));
@@ -101,9 +101,8 @@ struct Bench {
 
   double open() {
     const hive::Segment segment = make(hive::page_size);
-    return median_batch_ns(count, [&] {
-      const hive::Segment again = must("open", session.open(segment.name()));
-    });
+    return median_batch_ns(
+        count, [&] { const hive::Segment again = must("open", session.open(segment.name())); });
   }
 };
 

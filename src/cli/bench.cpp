@@ -100,8 +100,8 @@ Outcome<std::vector<BenchResult>> take_rows(const std::vector<BenchRow>& rows,
   const auto published = machine.ask_kernel(1, {{"name", "publish"}});
   if (!published) return tl::unexpected(published.error());
   const auto address = [&](const char* name) { return published->value(name, std::uint64_t{0}); };
-  const BenchPlace place{machine, processors.front(), processors.back(), address("small"),
-                         address("large"), address("list")};
+  const BenchPlace place{machine,          processors.front(), processors.back(),
+                         address("small"), address("large"),   address("list")};
   const Progress progress;
   std::vector<BenchResult> results;
   bool pinned = false;
@@ -130,8 +130,9 @@ int bench(const BenchArguments& arguments) {
     return monitor::exit_ok;
   }
   if (rows.empty()) {
-    throw CLI::ValidationError(fmt::format("--rows: no row is named like '{}' (see --list)",
-                                           arguments.rows), CLI::ExitCodes::ValidationError);
+    throw CLI::ValidationError(
+        fmt::format("--rows: no row is named like '{}' (see --list)", arguments.rows),
+        CLI::ExitCodes::ValidationError);
   }
   catch_interrupts();
   std::string firewall;
@@ -161,7 +162,8 @@ void add_bench(CLI::App& app, Context& context) {
   command->add_option("--rows", arguments->rows, "Only rows whose names match, or contain this")
       ->type_name("PATTERN");
   command->add_option("--pairs", arguments->pairs, "How often each row and its baseline are taken")
-      ->type_name("N")->capture_default_str();
+      ->type_name("N")
+      ->capture_default_str();
   command->add_flag("--list", arguments->list, "Only name the rows");
   command->footer(bench_footer);
   command->callback([arguments, &context] { context.status = bench(*arguments); });

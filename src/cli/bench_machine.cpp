@@ -30,8 +30,7 @@ std::vector<int> threads_of(int pid) {
   std::vector<int> threads;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
-    const auto number =
-        monitor::parse_number(entry.path().filename().string(), 1, thread_highest);
+    const auto number = monitor::parse_number(entry.path().filename().string(), 1, thread_highest);
     if (number) threads.push_back(static_cast<int>(*number));
   }
   return threads;
@@ -45,8 +44,8 @@ Outcome<void> set_processors(int pid, const std::vector<int>& processors) {
   }
   for (const int thread : threads_of(pid)) {
     if (::sched_setaffinity(thread, sizeof set, &set) == 0 || errno == ESRCH) continue;
-    return refuse(monitor::exit_failed,
-                  fmt::format("a kernel can not be kept to a processor: {}", std::strerror(errno)));
+    return refuse(monitor::exit_failed, fmt::format("a kernel can not be kept to a processor: {}",
+                                                    std::strerror(errno)));
   }
   return {};
 }

@@ -99,7 +99,8 @@ Outcome<ProgramRun> run_program(const std::vector<std::string>& words) {
   Pipe output;
   Pipe error;
   if (!output.write_end || !error.write_end) {
-    return refuse(monitor::exit_failed, fmt::format("no pipe for a program: {}", std::strerror(errno)));
+    return refuse(monitor::exit_failed,
+                  fmt::format("no pipe for a program: {}", std::strerror(errno)));
   }
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -111,8 +112,8 @@ Outcome<ProgramRun> run_program(const std::vector<std::string>& words) {
   const int refused = ::posix_spawn(&child, words.front().c_str(), actions.get(), nullptr,
                                     arguments.data(), environ);
   if (refused != 0) {
-    return refuse(monitor::exit_failed,
-                  fmt::format("{}: can not be executed: {}", words.front(), std::strerror(refused)));
+    return refuse(monitor::exit_failed, fmt::format("{}: can not be executed: {}", words.front(),
+                                                    std::strerror(refused)));
   }
   output.write_end.reset();
   error.write_end.reset();

@@ -10,8 +10,8 @@
 
 namespace hive::cli {
 
-// From here on SIGINT, SIGTERM and SIGHUP only end what is being waited for, so that the machine of
-// the bench is shut down on the way out.
+// From here on SIGINT, SIGTERM and SIGHUP only end what is being waited for, so that the machine
+// of the bench is shut down on the way out.
 void catch_interrupts();
 bool interrupted();
 monitor::Refusal interrupted_refusal();
@@ -22,8 +22,9 @@ struct ProgramRun {
   std::string output;         // standard output
   std::uint64_t wall_ns = 0;  // from the start to the end
 };
-// Runs a program with nothing as its input, and waits for its end; it is killed at the deadline and on
-// an interrupt. Errors: exit_failed (it can not be started, fails, takes too long), interrupts.
+// Runs a program with nothing as its input, and waits for its end; it is killed at the deadline
+// and on an interrupt. Errors: exit_failed (it can not be started, fails, takes too long),
+// interrupts.
 monitor::Outcome<ProgramRun> run_program(const std::vector<std::string>& words);
 
 // The number that a program has printed. Errors: exit_failed (it is none).

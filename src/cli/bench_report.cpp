@@ -60,7 +60,8 @@ Json row_json(const BenchResult& result) {
 std::string processor_model() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(std::min(line.find(": ") + 2, line.size()));
+    if (line.starts_with("model name"))
+      return line.substr(std::min(line.find(": ") + 2, line.size()));
   }
   return "unknown";
 }
@@ -97,9 +98,10 @@ void print_bench_table(const std::vector<BenchResult>& results) {
                result.row->against + (f.rpc ? fmt::format(" (RPC {})", time_text(*f.rpc)) : "")});
   }
   table.print();
-  fmt::print("{} of {} bounds hold. Values and ratios are medians of {} pairs; spread is from the "
-             "10th to the 90th percentile.\n", held, bounds,
-             results.empty() ? 0 : results.front().pairs);
+  fmt::print(
+      "{} of {} bounds hold. Values and ratios are medians of {} pairs; spread is from the "
+      "10th to the 90th percentile.\n",
+      held, bounds, results.empty() ? 0 : results.front().pairs);
 }
 
 void print_bench_json(const std::vector<BenchResult>& results, const std::string& firewall) {

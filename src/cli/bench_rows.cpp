@@ -54,8 +54,9 @@ BenchFigure asleep(const Json& request) {
 
 BenchFigure careful(const char* name, std::uint64_t BenchPlace::*address, int count) {
   return [=](const BenchPlace& place) {
-    return place.machine.measure(own_cell, {{"name", name}, {"peer", other_cell},
-                                            {"address", place.*address}, {"count", count}});
+    return place.machine.measure(
+        own_cell,
+        {{"name", name}, {"peer", other_cell}, {"address", place.*address}, {"count", count}});
   };
 }
 
@@ -101,9 +102,8 @@ Outcome<double> idle_share(const BenchPlace& place) {
 // --- bounds
 
 BenchBound careful_bound() {
-  return {"25 ns, RPC/5", [](const BenchFigures& f) {
-            return f.value <= 25 && f.rpc && f.value * 5 <= *f.rpc;
-          }};
+  return {"25 ns, RPC/5",
+          [](const BenchFigures& f) { return f.value <= 25 && f.rpc && f.value * 5 <= *f.rpc; }};
 }
 
 BenchBound after_rpc(double more_ns) {
@@ -129,7 +129,8 @@ void add_careful(std::vector<BenchRow>& rows) {
   rows.push_back({"careful.64B", "memcpy", careful("careful.64B", &BenchPlace::small, copies),
                   baseline("copy", copies, true, 64), careful_bound(), true,
                   kernel(rpc_request("rpc.null", spinning_calls))});
-  rows.push_back({"careful.4KiB", "memcpy", careful("careful.4KiB", &BenchPlace::large, page_copies),
+  rows.push_back({"careful.4KiB", "memcpy",
+                  careful("careful.4KiB", &BenchPlace::large, page_copies),
                   baseline("copy", page_copies, true, 4096), std::nullopt, true});
   rows.push_back({"careful.list1000", "plain walk",
                   careful("careful.list1000", &BenchPlace::list, walks),
@@ -161,7 +162,8 @@ void add_tasks(std::vector<BenchRow>& rows) {
   constexpr int windows = 6000;
   constexpr int opens = 1500;
   constexpr int starts = 15;
-  rows.push_back({"firewall.blocked_store", "SIGBUS to a handler", task_figure("blocked", other_cell, stores),
+  rows.push_back({"firewall.blocked_store", "SIGBUS to a handler",
+                  task_figure("blocked", other_cell, stores),
                   baseline("blocked-store", stores, false)});
   rows.push_back({"fault.64KiB.local", "SIGBUS, eventfd, UFFDIO_CONTINUE",
                   task_figure("fault", own_cell, blocks), baseline("page-fault", blocks, false)});

@@ -8,8 +8,8 @@
 
 namespace hive::cli {
 
-// One pair: Hive's figure and that of its baseline, taken one right after the other. In nanoseconds,
-// or in the row's own unit.
+// One pair: Hive's figure and that of its baseline, taken one right after the other. In
+// nanoseconds, or in the row's own unit.
 struct BenchPair {
   double value = 0;
   std::optional<double> baseline;

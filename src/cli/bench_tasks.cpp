@@ -16,8 +16,8 @@ constexpr std::uint64_t task_end_ns = 10 * ns_per_s;
 
 // In the machine's own directory, which goes with it.
 Words picture(const char* program, const BenchPlace& place) {
-  return {beside_us(program), "--quiet", "--size", "480x270", "--samples", "16", "--output",
-          place.machine.machine().dir + "/bench.png"};
+  return {beside_us(program), "--quiet", "--size",   "480x270",
+          "--samples",        "16",      "--output", place.machine.machine().dir + "/bench.png"};
 }
 
 Outcome<double> wall_time(const Outcome<ProgramRun>& run) {
@@ -63,7 +63,8 @@ BenchFigure start_figure(int cell, int count) {
 
 BenchFigure raytrace_figure(int cells) {
   return [cells](const BenchPlace& place) {
-    return wall_time(place.machine.run({"--span", std::to_string(cells)}, picture("raytrace", place)));
+    return wall_time(
+        place.machine.run({"--span", std::to_string(cells)}, picture("raytrace", place)));
   };
 }
 

@@ -97,6 +97,7 @@ class Run(FakeMachineTest):
         run = self.machine.start("run", *options, "sh", "-c", f"echo on; {script}")
         for _ in range(3 if "--span" in options else 1):
             self.assertEqual(run.stdout.readline(), "on\n")
+        self.machine.ask(f"cell{cell}.sock", {"op": "ps"})  # by now it has told that the task runs
         send_signal(self.machine.cell_pid(cell), signal.SIGKILL)
         err = run.communicate(timeout=WAIT_S)[1]
         self.assertEqual(err.count("\n"), 1, err)
@@ -142,10 +143,12 @@ class Reports(FakeMachineTest):
         self.assertEqual([cell["state"] for cell in status["cells"]], ["up", "up"])
         run = self.machine.start("run", "--cell", "1", "sh", "-c", "echo on; sleep 60")
         self.assertEqual(run.stdout.readline(), "on\n")
-        task = json.loads(self.hive("ps", "--json").stdout)["tasks"]
-        self.assertEqual(task, [])  # a stand-in knows its own tasks only, and cell 0 was asked
         self.assertIn("machine 'hive': live cells 0 1, epoch 1", self.hive("status").stdout)
-        self.assertEqual(self.hive("ps").stdout, "no tasks\n")
+        # A stand-in knows its own tasks only: cell 1 is the one to ask.
+        send_signal(self.machine.cell_pid(0), signal.SIGSTOP)
+        task = json.loads(self.hive("ps", "--json").stdout)["tasks"][0]
+        self.assertEqual((task["cell"], task["state"], task["program"]), (1, "running", "sh"))
+        self.assertRegex(self.hive("ps").stdout, rf"TASK .*\n{task['id']} +1 +{task['pid']} +running")
         run.terminate()
         run.communicate()
 
@@ -174,11 +177,7 @@ class Reports(FakeMachineTest):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
                 client.connect(str(self.machine.runtime / "hive/monitor.sock"))
                 client.send(data)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-            client.settimeout(WAIT_S)
-            client.connect(str(self.machine.runtime / "hive/monitor.sock"))
-            client.send(b'{"op":"ping"}')
-            answer = json.loads(client.recv(4096))
+        answer = self.machine.ask("monitor.sock", {"op": "ping"})
         self.assertEqual(answer, {"ok": True, "garbage": 7})
         self.assertEqual(self.hive("shutdown").returncode, 0)
         self.assert_nothing_left()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -69,6 +70,14 @@ class FakeMachine:
         done = self.hive("boot", "--cells", cells, "--memory", "1M", *arguments)
         if done.returncode != 0:
             raise AssertionError(f"boot: {done.stderr}{self.log()}")
+
+    def ask(self, name, request):
+        """A control request to one of the machine's sockets."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            client.settimeout(WAIT_S)
+            client.connect(str(self.runtime / "hive" / name))
+            client.send(json.dumps(request).encode())
+            return json.loads(client.recv(65536))
 
     def status(self):
         return json.loads(self.hive("status", "--json").stdout)

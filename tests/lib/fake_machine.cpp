@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "base/time.h"
+#include "sanitized.h"
 
 namespace hive::test {
 namespace {
@@ -161,13 +162,7 @@ void Child::kill() {
 
 bool died_of_fault(int status) {
   if (WIFSIGNALED(status)) return WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return WIFEXITED(status) && WEXITSTATUS(status) != 0;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  return WIFEXITED(status) && WEXITSTATUS(status) != 0;
-#endif
-#endif
+  if (under_sanitizer) return WIFEXITED(status) && WEXITSTATUS(status) != 0;
   return false;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "fake_machine.h"
+#include "sanitized.h"
 
 namespace hive::test {
 namespace {
@@ -137,6 +138,19 @@ TEST_F(FaultTest, TornPagesAndFailedCellsAreNamed) {
   EXPECT_NE(down.words.find("memory of the failed cell 1"), std::string::npos) << down.words;
 }
 
+TEST_F(FaultTest, ATaskEndsWithAMessageWhenTheMemoryOfItsOwnCellFails) {
+  const Ending end = ending_of([this] {
+    auto session = hive::attach({.cell = 0});
+    (void)machine.ask(0, "fail");
+    while (session->create("s", 4096, {.home = 1})) {
+    }
+  });
+  EXPECT_TRUE(died_of_fault(end.status)) << end.status;
+  EXPECT_NE(end.words.find("hive: the memory of cell 0, to which this task belongs, has failed"),
+            std::string::npos)
+      << end.words;
+}
+
 TEST_F(FaultTest, KernelMemoryAndForeignNodesCannotBeStoredTo) {
   const auto layout = machine.layout();
   for (const std::uint64_t address :
@@ -198,7 +212,9 @@ TEST_F(FaultTest, FaultsAreServedOnASmallAlternateStack) {
   auto segment = session->create("s", 64 * page_size, {.home = 1});
   ASSERT_TRUE(segment);
   std::thread([&] {
-    std::vector<char> memory(static_cast<std::size_t>(::sysconf(_SC_SIGSTKSZ)) + 8192);
+    // What programs give that follow the book; the frames of sanitizers are larger.
+    const std::size_t extra = under_sanitizer ? 64 * 1024 : 0;
+    std::vector<char> memory(static_cast<std::size_t>(::sysconf(_SC_SIGSTKSZ)) + extra);
     stack_t stack{};
     stack.ss_sp = memory.data();
     stack.ss_size = memory.size();

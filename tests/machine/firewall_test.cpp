@@ -68,6 +68,21 @@ TEST_P(FirewallTest, AnOpenPageTakesStoresUntilItIsClosed) {
   }
 }
 
+TEST_P(FirewallTest, ATaskThatEndsItsStoresHasClosedThePagesItself) {
+  world_->begin_stores({2, 3});
+  ASSERT_EQ(world_->open({2, 3}), 0);
+  ASSERT_TRUE(world_->store(3, 42));
+  world_->end_stores({2, 2});
+  EXPECT_FALSE(world_->store(2, 43));
+  EXPECT_FALSE(world_->store(3, 43));
+  EXPECT_TRUE(world_->store(4, 43));
+  // The home closes and opens them as ever.
+  ASSERT_EQ(world_->close({2, 3}), 0);
+  world_->begin_stores({2, 3});
+  ASSERT_EQ(world_->open({2, 3}), 0);
+  EXPECT_TRUE(world_->store(3, 44));
+}
+
 TEST_P(FirewallTest, ClosingOnePageLeavesItsNeighboursOpen) {
   world_->begin_stores({0, 8});
   ASSERT_EQ(world_->open({0, 8}), 0);

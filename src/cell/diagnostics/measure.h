@@ -45,8 +45,8 @@ class Measure {
   };
   explicit Measure(const Parts& parts) : parts_(parts) {}
 
-  // Throws Json::exception when the request lacks a member. Errors: bad_argument, and those of what is
-  // measured.
+  // Throws Json::exception when the request lacks a member. Errors: bad_argument, and those of
+  // what is measured.
   Result<Json> run(const Json& request);
 
  private:

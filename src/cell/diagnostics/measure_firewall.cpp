@@ -1,5 +1,5 @@
-// What the firewall costs at the home: calls on the page tables of another cell's kernel, on pages that
-// are taken from the home like those of any segment and given back to it.
+// What the firewall costs at the home: calls on the page tables of another cell's kernel, on pages
+// that are taken from the home like those of any segment and given back to it.
 
 #include "cell/diagnostics/measure.h"
 #include "cell/diagnostics/measure_batches.h"
@@ -9,8 +9,8 @@ namespace {
 
 constexpr const char* scratch_name = "hive.bench.scratch";
 
-// A client of the home that stands for the other kernel, for as long as it is measured. Its segment
-// goes with it, and the home cleans the pages as always.
+// A client of the home that stands for the other kernel, for as long as it is measured. Its
+// segment goes with it, and the home cleans the pages as always.
 class Stand {
  public:
   Stand(Home& home, ClientId client) : home_(home), client_(client) {}
@@ -27,15 +27,16 @@ class Stand {
 
 Result<double> Measure::firewall(const Job& job, bool with_take_back) {
   const auto space = parts_.clients.space_of_kernel(job.peer);
-  if (space == nullptr) return fail(Code::not_found, "that cell has not mapped this node", job.peer);
+  if (space == nullptr)
+    return fail(Code::not_found, "that cell has not mapped this node", job.peer);
   ClientInfo info;
   info.cell = job.peer;
   info.kind = ClientKind::kernel;
   const auto client = parts_.home.add_client(info, space);
   if (!client) return fail(client.error());
   const Stand stand(parts_.home, *client);
-  const auto scratch = parts_.home.create_segment(*client, scratch_name,
-                                                  job.pages * machine::page_bytes, false);
+  const auto scratch =
+      parts_.home.create_segment(*client, scratch_name, job.pages * machine::page_bytes, false);
   if (!scratch) return fail(scratch.error());
   // Through the home, so that it knows that somebody has had these pages.
   if (auto given = parts_.home.give(*client, scratch->id, 0, job.pages); !given) {

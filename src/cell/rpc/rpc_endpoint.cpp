@@ -92,8 +92,9 @@ Result<RpcReply> RpcEndpoint::call(CellId to, std::uint16_t opcode,
     ticket = post_patiently(to, opcode, body, deadline_ns);
     if (!ticket) return fail(ticket.error());
   }
-  SpinPolicy& policy = call_spin_[core_.level(opcode) == RpcLevel::queued ? 1 : 0];
-  if (!await_spinning(*ticket, policy, timeout_ns, deadline_ns) && !await_yielding(*ticket)) {
+  Patience& patience = patience_[core_.level(opcode) == RpcLevel::queued ? 1 : 0];
+  if (!await_spinning(*ticket, patience.spin, timeout_ns, deadline_ns) &&
+      !await_yielding(*ticket, patience.yield)) {
     await_asleep(*ticket, deadline_ns);
   }
   return core_.take(*ticket);
@@ -208,20 +209,20 @@ bool RpcEndpoint::await_spinning(const RpcTicket& ticket, SpinPolicy& policy,
 }
 
 // When caller and receiver share a processor, giving it away is all that it takes to be answered.
-bool RpcEndpoint::await_yielding(const RpcTicket& ticket) {
+bool RpcEndpoint::await_yielding(const RpcTicket& ticket, SpinPolicy& policy) {
   if (!options_.yield) return false;
   const std::uint64_t before = hardware_.now_ns();
-  if (!call_yield_.may_spin() && !call_yield_.try_again(before)) return false;
+  if (!policy.may_spin() && !policy.try_again(before)) return false;
   std::this_thread::yield();
   if (waiter_.has_mail(ticket.peer)) drain(ticket.peer);
   const std::uint64_t after = hardware_.now_ns();
   const bool ended = core_.ended(ticket);
   if (after - before > spin_held_up_ns) {
-    call_yield_.held_up(after);  // others run here too, and have their turns before ours
+    policy.held_up(after);  // others run here too, and have their turns before ours
   } else if (ended) {
-    call_yield_.succeeded();
+    policy.succeeded();
   } else {
-    call_yield_.got_nothing(after);
+    policy.got_nothing(after);
   }
   return ended;
 }

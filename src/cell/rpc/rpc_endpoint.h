@@ -118,6 +118,11 @@ class RpcEndpoint {
     ReceiveRole receive;
     alignas(64) SpinLock send;
   };
+  struct Patience {
+    SpinPolicy spin;
+    SpinPolicy yield;
+  };
+
   Line& line(CellId peer) { return lines_[static_cast<std::size_t>(peer)]; }
   Result<RpcReply> call_self(std::uint16_t opcode, std::span<const std::byte> body);
   Result<RpcTicket> post(CellId to, std::uint16_t opcode, std::span<const std::byte> body);
@@ -125,7 +130,7 @@ class RpcEndpoint {
                                    std::span<const std::byte> body, std::uint64_t deadline_ns);
   bool await_spinning(const RpcTicket& ticket, SpinPolicy& policy, std::uint64_t timeout_ns,
                       std::uint64_t& deadline_ns);
-  bool await_yielding(const RpcTicket& ticket);
+  bool await_yielding(const RpcTicket& ticket, SpinPolicy& policy);
   void await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns);
 
   void take_role(CellId from);
@@ -152,8 +157,7 @@ class RpcEndpoint {
   Hint hint_;
   std::unique_ptr<Line[]> lines_;
   std::atomic<std::uint64_t> connected_{0};
-  std::array<SpinPolicy, 2> call_spin_;  // for calls served at interrupt level; and queued
-  SpinPolicy call_yield_;
+  std::array<Patience, 2> patience_;  // with calls served at interrupt level; and queued
   SpinPolicy receive_spin_;
   std::uint64_t last_message_ns_ = 0;    // receive thread
   std::uint64_t message_gap_ns_ = ~std::uint64_t{0};  // between the last two; receive thread

@@ -7,7 +7,7 @@
 //                     registered with a userfaultfd; both memfds closed
 //   3. copy_for_home() goes to the home over a channel, and the home acknowledges
 //   4. arm()          user memory becomes PROT_READ|PROT_WRITE (mode `mmu` only)
-// The fence keeps a descriptor of its own that it never uses: when the last descriptor of a
+// The fence keeps a descriptor of its own that closes pages only: when the last descriptor of a
 // userfaultfd closes, all its protection falls away, and the fence must outlive the home. (A
 // program that closes descriptors which are not its own takes this defence off; the page stays
 // closed as long as the home lives.)
@@ -62,7 +62,9 @@ class Fence {
   Result<UniqueFd> copy_for_home() const;
   Result<void> arm();
 
-  // Around a window, in the modes where the mapping is not writable otherwise; nothing in mode mmu.
+  // Around a window. begin_stores(), in the modes where the mapping is not writable otherwise, after the
+  // home has opened the pages; end_stores() before it closes them. In mode mmu the latter closes them
+  // here already: pages that are closed cost the home no interrupt of our processor.
   // Async-signal-safe.
   Result<void> begin_stores(PageRange range) const;
   Result<void> end_stores(PageRange range) const;

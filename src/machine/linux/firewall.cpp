@@ -73,11 +73,12 @@ Failure FencedSpace::failure_of(int refused) const {
 Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
   std::uint32_t page = run.first;
   std::uint32_t fresh = 0;
+  std::uint32_t step = run.count;
   for (int retries = 0; page < run.end();) {
     std::uint64_t done = 0;
-    const int refused =
-        userfault_continue(userfault_.get(), address(page), (run.end() - page) * page_bytes,
-                           closed && mode_ == FirewallMode::mmu, done);
+    const std::uint32_t pages = std::min(step, run.end() - page);
+    const int refused = userfault_continue(userfault_.get(), address(page), pages * page_bytes,
+                                           closed && mode_ == FirewallMode::mmu, done);
     const auto mapped = static_cast<std::uint32_t>(done / page_bytes);
     given_.set({page, mapped}, true);
     page += mapped;
@@ -85,6 +86,10 @@ Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
     if (refused == 0 || mapped > 0) continue;
     if (refused == EAGAIN && ++retries < retries_max) {
       ::sched_yield();
+      continue;
+    }
+    if (refused == ENOENT && step > 1) {
+      step = 1;  // perhaps the run lies in several mappings, see protect_pages()
       continue;
     }
     // EFAULT: a hole in the memory. EINVAL: it has been truncated.
@@ -121,12 +126,21 @@ Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
   return fresh;
 }
 
+// Kernels before 6.4 refuse a range that lies in several mappings, as it does where the process has
+// changed the protection of a part of it, with the same ENOENT that means that nothing is mapped
+// there at all; and they have then changed nothing. So a range is given up only page by page.
 Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
   if (range.count == 0) return {};
   for (int retries = 0; retries < retries_max; ++retries) {
     const int refused =
         userfault_protect(userfault_.get(), address(range.first), range.count * page_bytes, on);
     if (refused == 0) return {};
+    if (refused == ENOENT && range.count > 1) {
+      const std::uint32_t half = range.count / 2;
+      const auto first = protect_pages({range.first, half}, on);
+      const auto second = protect_pages({range.first + half, range.count - half}, on);
+      return first ? second : first;
+    }
     if (refused != EAGAIN) return failure_of(refused);
     ::sched_yield();
   }
