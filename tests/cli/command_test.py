@@ -120,7 +120,7 @@ class Run(FakeMachineTest):
         self.assertEqual(self.lose(f"{wait} exit 3", 1, "--span", "all"), 75)
 
     def test_the_least_loaded_cell_is_taken(self):
-        first = self.machine.start("run", "sh", "-c", "echo $HIVE_CELL; sleep 60")
+        first = self.machine.start("run", "sh", "-c", "echo $HIVE_CELL; exec sleep 60")
         self.assertEqual(first.stdout.readline(), "0\n")
         self.assertEqual(self.hive("run", "sh", "-c", "echo $HIVE_CELL").stdout, "1\n")
         first.terminate()
@@ -141,7 +141,7 @@ class Reports(FakeMachineTest):
         self.assertEqual((status["machine"], status["epoch"], status["live_set"]), ("hive", 1, [0, 1]))
         self.assertIn(status["firewall"], ("mmu", "mmu-windowed"))
         self.assertEqual([cell["state"] for cell in status["cells"]], ["up", "up"])
-        run = self.machine.start("run", "--cell", "1", "sh", "-c", "echo on; sleep 60")
+        run = self.machine.start("run", "--cell", "1", "sh", "-c", "echo on; exec sleep 60")
         self.assertEqual(run.stdout.readline(), "on\n")
         self.assertIn("machine 'hive': live cells 0 1, epoch 1", self.hive("status").stdout)
         # A stand-in knows its own tasks only: cell 1 is the one to ask.

@@ -10,6 +10,7 @@
 #include "cell/boot/kernel.h"
 #include "cell/boot/opcodes.h"
 #include "machine/linux/power.h"
+#include "proto/runtime_dir.h"
 
 namespace hive::cell {
 namespace {
@@ -64,11 +65,13 @@ void Kernel::on_monitor_message() {
   }
 }
 
-// Before the machine is up nobody else would ever end this cell.
+// Before the whole machine is up nobody else would ever end this cell, and a part of it is of no use.
 void Kernel::on_monitor_gone() {
   loop_->forget(machine::kernel_fd_monitor);
   monitor_gone_ = true;
-  if (is_up_) return log("the monitor is gone; going on without it");
+  if (::access(proto::up_file(config_.machine_dir).c_str(), F_OK) == 0) {
+    return log("the monitor is gone; going on without it");
+  }
   log("the monitor is gone during the boot");
   ::_exit(1);
 }

@@ -28,13 +28,30 @@ void set_variable(std::vector<std::string>& environment, const std::string& vari
   environment.push_back(variable);
 }
 
+// Signals of a terminal go to all of the task's process group, as the terminal would send them;
+// where Linux (before 6.9) can not do that through a pidfd, to the task alone. A process that
+// attached from elsewhere shares its group with others, and is signalled alone too.
+bool send_signal(int pidfd, int signal, bool own_group) {
+  constexpr unsigned to_process_group = 4;  // PIDFD_SIGNAL_PROCESS_GROUP
+  constexpr std::array of_terminals = {SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH};
+  const bool group = std::ranges::find(of_terminals, signal) != of_terminals.end();
+  if (own_group && group &&
+      ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, to_process_group) == 0) {
+    return true;
+  }
+  return ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
+}
+
 std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 }  // namespace
 
 TaskTable::TaskTable(CellId self, TaggedHeap& heap, TaskList& published, int starter_channel,
                      std::vector<std::string> environment)
-    : self_(self), heap_(heap), published_(published), starter_channel_(starter_channel),
+    : self_(self),
+      heap_(heap),
+      published_(published),
+      starter_channel_(starter_channel),
       environment_(std::move(environment)) {}
 
 Result<TaskTable::Task*> TaskTable::add(const std::string& program) {
@@ -169,7 +186,7 @@ Result<void> TaskTable::signal(std::uint64_t id, int signal) {
   if (found == tasks_.end() || !found->second.pidfd) {
     return fail(Code::not_found, "there is no such task", self_);
   }
-  if (::syscall(SYS_pidfd_send_signal, found->second.pidfd.get(), signal, nullptr, 0) != 0) {
+  if (!send_signal(found->second.pidfd.get(), signal, found->second.cookie != 0)) {
     return fail(Code::host, "the task can not be signalled", self_, errno);
   }
   return {};
@@ -177,9 +194,7 @@ Result<void> TaskTable::signal(std::uint64_t id, int signal) {
 
 void TaskTable::signal_all(int signal) {
   for (auto& [id, task] : tasks_) {
-    if (task.pidfd) {
-      ::syscall(SYS_pidfd_send_signal, task.pidfd.get(), signal, nullptr, 0);
-    }
+    if (task.pidfd) send_signal(task.pidfd.get(), signal, task.cookie != 0);
   }
 }
 

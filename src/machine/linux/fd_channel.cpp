@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "base/time.h"
@@ -17,6 +18,7 @@ namespace hive::machine {
 namespace {
 
 constexpr int backlog = 128;
+constexpr time_t connect_timeout_s = 2;
 
 Failure host_error(const char* cause) { return fail(Code::host, cause, -1, errno); }
 
@@ -45,7 +47,8 @@ Result<void> wait_ready(int socket, short events, std::uint64_t deadline_ns) {
     const timespec timeout = to_timespec(left);
     const int ready = ::ppoll(&wait, 1, &timeout, nullptr);
     if (ready > 0) return {};
-    if (ready == 0 && left == 0) return fail(Code::timed_out, "no message could be passed in time");
+    if (ready == 0 && left == 0)
+      return fail(Code::timed_out, "no message could be passed in time");
     if (ready < 0 && errno != EINTR) return host_error("poll");
   }
 }
@@ -134,11 +137,17 @@ Result<UniqueFd> channel_connect(const std::string& path) {
   if (!socket) return transfer_error("socket");
   auto address = address_of(path);
   if (!address) return fail(address.error());
+  // A process that is stopped, with as many waiting to connect as fit, would keep us for ever.
+  const timeval timeout{connect_timeout_s, 0};
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) != 0) {
+    return host_error("cannot limit the time to connect");
+  }
   while (::connect(socket.get(), generic(address->address), sizeof(sockaddr_un)) != 0) {
     if (errno == EINTR) continue;
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) {
       return fail(Code::not_found, "nothing listens on the socket", -1, errno);
     }
+    if (errno == EAGAIN) return fail(Code::timed_out, "nobody takes the connection");
     return host_error("cannot connect to the socket");
   }
   return socket;

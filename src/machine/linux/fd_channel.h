@@ -28,7 +28,7 @@ struct ChannelMessage {
 Result<std::pair<UniqueFd, UniqueFd>> channel_pair();
 
 // A listening socket at `path` (created with mode 0600; an old file there is replaced), and a
-// connection to one. connect: not_found if nothing listens.
+// connection to one. connect: not_found if nothing listens, timed_out if nobody takes it in 2 s.
 Result<UniqueFd> channel_listen(const std::string& path);
 Result<UniqueFd> channel_connect(const std::string& path);
 
