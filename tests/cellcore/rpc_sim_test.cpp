@@ -1,6 +1,6 @@
-// The RPC protocol under many random schedules of the simulated machine, more than a thousand in each
-// run of this program. A failure prints its seed; HIVE_TEST_SEED=<seed> HIVE_TEST_SCHEDULES=1 runs that
-// schedule again, exactly; HIVE_TEST_SCHEDULES=100000 looks further.
+// The RPC protocol under many random schedules of the simulated machine, more than a thousand in
+// each run of this program. A failure prints its seed; HIVE_TEST_SEED=<seed> HIVE_TEST_SCHEDULES=1
+// runs that schedule again, exactly; HIVE_TEST_SCHEDULES=100000 looks further.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -51,6 +51,19 @@ class BootAndRun(MachineTest):
         self.assertEqual(done.stdout.count("wrong 0"), 4, done.stdout + done.stderr)
         self.assertEqual(self.machine.tasks(), [])
 
+    def test_a_program_started_by_a_shell_takes_the_place_of_the_task(self):
+        self.machine.boot(cells=3)
+        done = self.machine.run("--span", "all", "--", "sh", "-c", f"{BUILD}/mixer 20; exit $?")
+        self.assertEqual(done.stdout.count("wrong 0"), 3, done.stdout + done.stderr)
+
+    def test_a_terminals_signal_reaches_what_a_task_has_started(self):
+        self.machine.boot(cells=1)
+        run = self.machine.start_run("--", "sh", "-c", "echo on; sleep 60; true")
+        self.assertEqual(run.stdout.readline(), "on\n")
+        run.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(WAIT_S), 128 + signal.SIGINT)
+        run.communicate()
+
 
 class LosingCells(MachineTest):
     def lose(self, kill, cell):

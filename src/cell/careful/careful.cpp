@@ -59,7 +59,8 @@ const char* CarefulReader::follow_tagged(std::uint64_t pointer_address, std::siz
 
 // A target that fails its checks because its owner took it out meanwhile says nothing about the
 // owner's sanity. It is corrupt only if the pointer led there while it was certainly not in use as
-// this type: the same tag, with the same count of allocations, before and after the pointer is read.
+// this type: the same tag, with the same count of allocations, before and after the pointer is
+// read.
 const char* CarefulReader::cause_if_linked(const char* cause, std::uint64_t link,
                                            std::uint64_t target, std::uint32_t type) const {
   if (link == 0 || (cause != careful_free && cause != careful_other_type)) return cause;

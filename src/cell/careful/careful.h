@@ -9,8 +9,8 @@
 //     ...; return true; });                               // false ends the walk
 //   auto now = reader.read_changing<Load>(address);       // of a Changing<Load> that its owner updates
 //
-// Each read checks, in this order: that the address is aligned and [address, address + size) lies in
-// the kernel memory of the cell that is expected; the type tag; it copies everything to local
+// Each read checks, in this order: that the address is aligned and [address, address + size) lies
+// in the kernel memory of the cell that is expected; the type tag; it copies everything to local
 // memory with a routine that turns a bus error into an error; and checks that the tag, with its
 // allocation count, is still the same. Values inside the copy are as the other cell left them:
 // whoever uses them as an index, a length or a pointer checks them first.
@@ -128,11 +128,11 @@ class CarefulReader {
     return copy;
   }
 
-  // Visits the list whose first element is at `first` (0: an empty list) and whose elements name the
-  // next one in `next` (std::uint64_t, std::atomic<std::uint64_t> or T*). visit(const T&, address)
-  // returns false to stop. Returns how many were visited. More than `bound` elements, and so any
-  // cycle, is corrupt. busy: the list changed under the walk; what was visited was there. The owner
-  // unlinks an element before it frees it.
+  // Visits the list whose first element is at `first` (0: an empty list) and whose elements name
+  // the next one in `next` (std::uint64_t, std::atomic<std::uint64_t> or T*). visit(const T&,
+  // address) returns false to stop. Returns how many were visited. More than `bound` elements, and
+  // so any cycle, is corrupt. busy: the list changed under the walk; what was visited was there.
+  // The owner unlinks an element before it frees it.
   template <Tagged T, class Next, class Visitor>
   Result<std::uint32_t> walk_list(std::uint64_t first, Next T::*next, std::uint32_t bound,
                                   Visitor&& visit) const {
@@ -160,8 +160,8 @@ class CarefulReader {
     return walk_list<T>(*head, next, bound, static_cast<Visitor&&>(visit));
   }
 
-  // The value of the Changing<T> at `address`, as it was at one moment. busy: its owner was changing
-  // it all the time, or has stopped in the middle.
+  // The value of the Changing<T> at `address`, as it was at one moment. busy: its owner was
+  // changing it all the time, or has stopped in the middle.
   template <class T>
   Result<T> read_changing(std::uint64_t address) const {
     CarefulCopy<Changing<T>> copy;

@@ -1,7 +1,7 @@
 // The kernel's heap: structures that other cells may read, in the node's kernel memory.
 //
-// Each object begins with a TypeTag that the allocator writes and the free routine removes. A reader
-// on another cell checks it before it believes a structure; the count goes up with every
+// Each object begins with a TypeTag that the allocator writes and the free routine removes. A
+// reader on another cell checks it before it believes a structure; the count goes up with every
 // allocation, so that reuse of memory for the same type is noticed between two reads.
 //
 //   struct Thing {
@@ -56,8 +56,8 @@ concept Tagged = std::is_standard_layout_v<T> && requires(T& t) {
 
 class TaggedHeap {
  public:
-  // Takes over [begin, begin + bytes), which is zero and begins at a multiple of 64. Thread-safe from
-  // then on.
+  // Takes over [begin, begin + bytes), which is zero and begins at a multiple of 64. Thread-safe
+  // from then on.
   TaggedHeap(void* begin, std::size_t bytes);
   TaggedHeap(const TaggedHeap&) = delete;
   TaggedHeap& operator=(const TaggedHeap&) = delete;

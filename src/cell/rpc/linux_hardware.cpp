@@ -21,8 +21,8 @@ namespace hive::cell {
 namespace {
 
 constexpr std::uint64_t nap_ns = 50 * ns_per_us;
-// The longest sleep of a caller before it looks for itself whether its call has ended: its ring may
-// have gone with the memory of a node, and nobody can wake those who sleep on it then.
+// The longest sleep of a caller before it looks for itself whether its call has ended: its ring
+// may have gone with the memory of a node, and nobody can wake those who sleep on it then.
 constexpr std::uint64_t look_again_ns = 10 * ns_per_ms;
 
 // Whether `count` objects of this size fit at the offset in a node's kernel memory.
@@ -194,7 +194,8 @@ void LinuxHardware::wait_for_reply(CellId from, const std::atomic<std::uint32_t>
       outcome = look ? FutexWait::woken : futex_wait(word, value, until);
     }
   }
-  // A ring that can't be read brings no reply; the end of the call is then told by its state alone.
+  // A ring that can't be read brings no reply; the end of the call is then told by its state
+  // alone.
   if (outcome == FutexWait::fault) futex_wait(&state, expected, until);
   own_->reply_sleepers.fetch_sub(1, std::memory_order_relaxed);
 }

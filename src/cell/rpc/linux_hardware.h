@@ -1,5 +1,5 @@
-// The machine on Linux, as a cell's kernel works with it: SIPS rings in mapped node memory, doorbells
-// that are eventfds, waits that are futexes and epolls, and the power switch by pidfd.
+// The machine on Linux, as a cell's kernel works with it: SIPS rings in mapped node memory,
+// doorbells that are eventfds, waits that are futexes and epolls, and the power switch by pidfd.
 //
 //   machine::NodeHeader* own = node_header(layout, self);   // filled in by the kernel: offsets, magic
 //   LinuxHardware hardware(layout, self, std::move(doorbell));            // make_doorbell()
@@ -10,9 +10,9 @@
 // Who is woken by a message, decided by what the receiver publishes in its header:
 //   reply_sleepers > 0   threads sleep on the ring word itself: a futex wake
 //   receiver_asleep      the receive thread sleeps on the doorbell: written to, but not for replies
-// Both sides store, then fence, then look at the other's word, so that no message is slept through.
-// Turned down, because on one processor each costs a tenth or two of the round trip more: ppoll and
-// read of the doorbell; a futex_waitv that has the state of the call as a second word.
+// Both sides store, then fence, then look at the other's word, so that no message is slept
+// through. Turned down, because on one processor each costs a tenth or two of the round trip more:
+// ppoll and read of the doorbell; a futex_waitv that has the state of the call as a second word.
 #pragma once
 
 #include <array>

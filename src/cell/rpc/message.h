@@ -1,5 +1,5 @@
-// The RPC message, as it travels in the payload of one SIPS message. Header and a null body take 24
-// bytes, so that a null request or reply lies in the one cache line that SIPS writes anyway.
+// The RPC message, as it travels in the payload of one SIPS message. Header and a null body take
+// 24 bytes, so that a null request or reply lies in the one cache line that SIPS writes anyway.
 //
 // A message says nothing of how it is to be served (at interrupt level or queued): the receiver's
 // own table does, so that no message can have a handler run in the wrong place.

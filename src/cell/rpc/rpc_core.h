@@ -1,6 +1,6 @@
-// The RPC protocol of one cell: pure state, without I/O, threads or time. Messages and the time are
-// passed in, messages to be sent come out; tests drive it from a seed (tests/cellcore), the endpoint
-// (rpc_endpoint.h) with threads.
+// The RPC protocol of one cell: pure state, without I/O, threads or time. Messages and the time
+// are passed in, messages to be sent come out; tests drive it from a seed (tests/cellcore), the
+// endpoint (rpc_endpoint.h) with threads.
 //
 //   caller    start_call -> [send] ... on_message/on_tick/fail_calls end it ... take
 //   receiver  on_message -> interrupt or queued -> run the handler -> make_reply -> [send]
@@ -12,9 +12,10 @@
 //      comes later, or twice, or for another call, finds no such call, and is dropped and counted.
 //   3. Nothing in a message is believed before it is checked; every table has a bound.
 //
-// Concurrency, for the endpoint: what sends to a peer (start_call, start_one_way, cancel, mark_down)
-// is under the peer's send lock of the caller, on_message under its receive lock; connect under both.
-// Everything else may be called at any time: a call's state is one atomic word.
+// Concurrency, for the endpoint: what sends to a peer (start_call, start_one_way, cancel,
+// mark_down) is under the peer's send lock of the caller, on_message under its receive lock;
+// connect under both. Everything else may be called at any time: a call's state is one atomic
+// word.
 #pragma once
 
 #include <array>
@@ -104,7 +105,8 @@ class RpcCore {
   // Ends all calls whose deadline has passed with timed_out. (The endpoint uses expire instead.)
   int on_tick(std::uint64_t now_ns);
 
-  // Errors: bad_argument (peer, opcode or length), cell_down, exhausted (calls_per_peer_max calls).
+  // Errors: bad_argument (peer, opcode or length), cell_down, exhausted (calls_per_peer_max
+  // calls).
   Result<RpcTicket> start_call(CellId to, std::uint16_t opcode, std::span<const std::byte> body,
                                std::uint64_t deadline_ns, RpcMessage& out);
   Result<void> start_one_way(CellId to, std::uint16_t opcode, std::span<const std::byte> body,

@@ -11,14 +11,14 @@
 //   detector:        rpc.fail_cell(peer);                // all calls to it end with cell_down
 //
 // Who waits receives: a caller that waits looks at the ring of the cell that it called, and takes
-// what has come, serving interrupt-level requests on the way; so that with both sides spinning only
-// two threads run. The receive thread does the same for whoever does not wait. Receiving from one
-// peer is a role under a try-lock.
+// what has come, serving interrupt-level requests on the way; so that with both sides spinning
+// only two threads run. The receive thread does the same for whoever does not wait. Receiving from
+// one peer is a role under a try-lock.
 //
 // Locks, in this order: a peer's receive role (held while interrupt-level handlers run), a peer's
 // send lock (a leaf). Interrupt-level handlers run on any thread that receives, one at a time for
-// each peer, at the same time for different peers; they must not block, call() or connect(). Queued
-// handlers may do all that except stop().
+// each peer, at the same time for different peers; they must not block, call() or connect().
+// Queued handlers may do all that except stop().
 #pragma once
 
 #include <array>
@@ -48,11 +48,13 @@ class RpcEndpoint {
     bool spin = true;             // where it pays (spin_policy.h)
     bool yield = true;            // before a caller that does not spin sleeps; the same
   };
-  // A sign that a cell may be failing: an unanswered call, garbage, a bus error. Called on the thread
-  // that noticed it, without a lock but perhaps with a receive role: must not block or call().
+  // A sign that a cell may be failing: an unanswered call, garbage, a bus error. Called on the
+  // thread that noticed it, without a lock but perhaps with a receive role: must not block or
+  // call().
   using Hint = std::function<void(CellId cell, const char* cause)>;
 
-  // `hardware` and `waiter` (often one object) outlive the endpoint. `incarnation`: this cell's own.
+  // `hardware` and `waiter` (often one object) outlive the endpoint. `incarnation`: this cell's
+  // own.
   RpcEndpoint(machine::Hardware& hardware, RpcWaiter& waiter, std::uint64_t incarnation,
               Options options);
   RpcEndpoint(machine::Hardware& hardware, RpcWaiter& waiter, std::uint64_t incarnation)
@@ -70,22 +72,22 @@ class RpcEndpoint {
 
   // Takes up traffic with a peer to which the hardware is connected. Not from a handler.
   void connect(CellId peer, std::uint64_t incarnation);
-  // Ends all calls to the cell with cell_down; nothing is sent to it any more when this returns. From
-  // any thread, also from handlers. Harmless when it is down already.
+  // Ends all calls to the cell with cell_down; nothing is sent to it any more when this returns.
+  // From any thread, also from handlers. Harmless when it is down already.
   void fail_cell(CellId peer);
   // After fail_cell: waits until no thread receives from the cell. Not from a handler.
   void quiesce(CellId peer);
   CellSet connected() const { return CellSet(connected_.load(std::memory_order_acquire)); }
 
-  // Calls another cell, or this one (then the handler runs here and now). Blocks until the answer, at
-  // most `timeout_ns`. Errors: those of the handler; and timed_out (it may or may not have been, or
-  // still be, executed), cell_down, bad_argument (opcode, cell, or a body over rpc_body_max bytes),
-  // exhausted (the other cell's queue is full).
+  // Calls another cell, or this one (then the handler runs here and now). Blocks until the answer,
+  // at most `timeout_ns`. Errors: those of the handler; and timed_out (it may or may not have
+  // been, or still be, executed), cell_down, bad_argument (opcode, cell, or a body over
+  // rpc_body_max bytes), exhausted (the other cell's queue is full).
   Result<RpcReply> call(CellId to, std::uint16_t opcode, std::span<const std::byte> body,
                         std::uint64_t timeout_ns);
 
-  // The same with a plain structure for the request, and for the reply one, whose length is checked
-  // (corrupt) but not its contents.
+  // The same with a plain structure for the request, and for the reply one, whose length is
+  // checked (corrupt) but not its contents.
   template <class Reply, class Request>
   Result<Reply> call_for(CellId to, std::uint16_t opcode, const Request& request,
                          std::uint64_t timeout_ns) {
@@ -100,9 +102,10 @@ class RpcEndpoint {
   // Sends without waiting for an answer. Errors: cell_down, bad_argument, exhausted (ring full).
   Result<void> send_one_way(CellId to, std::uint16_t opcode, std::span<const std::byte> body);
 
-  // The kernel's receive thread, and only that: takes what has come and serves it; when nothing has,
-  // spins as long as that pays, then sleeps once. Returns at the deadline, or after that sleep, which
-  // ends when something has come (it is served before the return) or with wake_receiver().
+  // The kernel's receive thread, and only that: takes what has come and serves it; when nothing
+  // has, spins as long as that pays, then sleeps once. Returns at the deadline, or after that
+  // sleep, which ends when something has come (it is served before the return) or with
+  // wake_receiver().
   void receive_loop_once(std::uint64_t deadline_ns);
   void wake_receiver() { waiter_.wake_receiver(); }
 

@@ -16,8 +16,8 @@
 
 namespace hive::cell {
 
-// A request as a handler gets it: a local copy, of the right length to be looked at, whose contents
-// are still input from another cell.
+// A request as a handler gets it: a local copy, of the right length to be looked at, whose
+// contents are still input from another cell.
 struct RpcRequest {
   CellId from = -1;
   std::uint16_t opcode = 0;
@@ -54,8 +54,8 @@ struct RpcReply {
   }
 };
 
-// Fills `reply` (empty at first) or returns an error, which the caller gets with its code, cell and,
-// if it is one of proto/causes.h, its cause. For one-way messages the result goes nowhere.
+// Fills `reply` (empty at first) or returns an error, which the caller gets with its code, cell
+// and, if it is one of proto/causes.h, its cause. For one-way messages the result goes nowhere.
 using RpcHandler = std::function<Result<void>(const RpcRequest& request, RpcReply& reply)>;
 
 }  // namespace hive::cell

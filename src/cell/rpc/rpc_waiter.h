@@ -14,23 +14,23 @@ class RpcWaiter {
  public:
   virtual ~RpcWaiter() = default;
 
-  // As Hardware::send, but rings no doorbell: a reply has a caller that waits for it on the ring, and
-  // nobody else needs to hear of it. Callers serialise all sends to the same receiver.
+  // As Hardware::send, but rings no doorbell: a reply has a caller that waits for it on the ring,
+  // and nobody else needs to hear of it. Callers serialise all sends to the same receiver.
   virtual bool send_reply(CellId to, std::span<const std::byte> payload) noexcept = 0;
 
   // Whether the next message of this sender, or of any of these, seems to be there. A load or two;
-  // true for a message as long as it is being taken in, so that a caller who sees `false` also sees
-  // its call ended, if the last message did that.
+  // true for a message as long as it is being taken in, so that a caller who sees `false` also
+  // sees its call ended, if the last message did that.
   virtual bool has_mail(CellId from) const noexcept = 0;
   virtual CellSet mail(CellSet from) const noexcept = 0;
 
-  // Sleeps until `from` has sent something that has not been received, *state is not `expected`, or
-  // the deadline; may also return for no reason. A change of *state that comes with a received message
-  // needs no wake_callers(); any other does.
+  // Sleeps until `from` has sent something that has not been received, *state is not `expected`,
+  // or the deadline; may also return for no reason. A change of *state that comes with a received
+  // message needs no wake_callers(); any other does.
   virtual void wait_for_reply(CellId from, const std::atomic<std::uint32_t>& state,
                               std::uint32_t expected, std::uint64_t deadline_ns) noexcept = 0;
-  // Wakes all who sleep in wait_for_reply(from); one that is only falling asleep may be missed, and
-  // then sleeps for some milliseconds.
+  // Wakes all who sleep in wait_for_reply(from); one that is only falling asleep may be missed,
+  // and then sleeps for some milliseconds.
   virtual void wake_callers(CellId from) noexcept = 0;
 
   // The receive thread only: sleeps until one of these senders has mail, wake_receiver(), or the

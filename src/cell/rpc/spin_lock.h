@@ -31,8 +31,9 @@ class SpinLock {
   std::atomic<bool> held_{false};
 };
 
-// The role of receiving from one peer. Who fails to get it because another has it leaves a mark, and
-// relies on the holder to look for mail once more: so no message that anybody saw is forgotten.
+// The role of receiving from one peer. Who fails to get it because another has it leaves a mark,
+// and relies on the holder to look for mail once more: so no message that anybody saw is
+// forgotten.
 class ReceiveRole {
  public:
   bool try_take() noexcept {

@@ -1,7 +1,8 @@
-// Whether a wait may begin by spinning. Spinning is the fastest way to wait on a processor of one's
-// own and the slowest on a shared one, so it is tried, and given up for a while when it does not pay:
-// when the loop itself was held up, which means that somebody else wants the processor, or when
-// several waits in a row got nothing for it (one that gets nothing is just the end of a burst).
+// Whether a wait may begin by spinning. Spinning is the fastest way to wait on a processor of
+// one's own and the slowest on a shared one, so it is tried, and given up for a while when it does
+// not pay: when the loop itself was held up, which means that somebody else wants the processor,
+// or when several waits in a row got nothing for it (one that gets nothing is just the end of a
+// burst).
 #pragma once
 
 #include <atomic>

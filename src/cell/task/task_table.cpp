@@ -153,9 +153,9 @@ void TaskTable::on_starter_event(machine::StarterEvent event) {
 
 Result<TaskInfo> TaskTable::attach(std::uint64_t cookie, int pidfd, const std::string& program) {
   Task* task = with_cookie(cookie);
-  if (task == nullptr) {
-    // A program that was started by a task of ours inherits its cookie's variable, but not its
-    // place: it is a stranger too.
+  // What a task starts inherits its cookie. The first to attach with it takes the task's place, so
+  // that `hive run -- sh -c program` works; who comes later is a stranger.
+  if (task == nullptr || task->record->info.attached != 0) {
     auto added = add(program);
     if (!added) return fail(added.error());
     task = *added;

@@ -22,10 +22,12 @@ bool close_from(unsigned first, unsigned last) noexcept {
 }  // namespace
 
 void reset_signals() noexcept {
+  // Past the C library, which refuses to touch the two signals that it keeps to itself; a program
+  // that started us may have left them ignored. All zero is the default action.
+  constexpr std::array<unsigned long, 4> default_action = {};
+  constexpr std::size_t mask_bytes = 8;
   for (int signal = 1; signal < NSIG; ++signal) {
-    struct sigaction action {};
-    action.sa_handler = SIG_DFL;
-    ::sigaction(signal, &action, nullptr);  // refused for a few, which have no handler anyway
+    ::syscall(SYS_rt_sigaction, signal, default_action.data(), nullptr, mask_bytes);
   }
   sigset_t none;
   ::sigemptyset(&none);

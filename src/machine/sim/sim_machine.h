@@ -8,9 +8,9 @@
 //   machine.at(5000, SimMachine::no_node, [&] { machine.kill(1); });
 //   machine.run_until(1'000'000);
 //
-// Messages between a pair of nodes stay in order (a ring is a FIFO) and take a random time, so that
-// those of different pairs overtake each other. Nothing here is thread-safe. Times are in virtual
-// nanoseconds, which pass only from event to event.
+// Messages between a pair of nodes stay in order (a ring is a FIFO) and take a random time, so
+// that those of different pairs overtake each other. Nothing here is thread-safe. Times are in
+// virtual nanoseconds, which pass only from event to event.
 #pragma once
 
 #include <array>
@@ -75,8 +75,8 @@ class SimMachine {
   const SimCounters& counters() const { return counters_; }
   std::uint64_t digest() const { return digest_; }
 
-  // Runs `action` at a time (not in the past) on a node: not at all if the node is dead by then, and
-  // when it goes on if it is stopped. no_node: on the outside, always.
+  // Runs `action` at a time (not in the past) on a node: not at all if the node is dead by then,
+  // and when it goes on if it is stopped. no_node: on the outside, always.
   void at(std::uint64_t time_ns, CellId node, std::function<void()> action);
   void after(std::uint64_t delay_ns, CellId node, std::function<void()> action) {
     at(now_ + delay_ns, node, std::move(action));
@@ -101,7 +101,8 @@ class SimMachine {
     return memory_base + static_cast<std::uint64_t>(node) * memory_stride + offset;
   }
 
-  // Puts a message into a ring as if the node had sent it: for made-up ones. False: the ring is full.
+  // Puts a message into a ring as if the node had sent it: for made-up ones. False: the ring is
+  // full.
   bool inject(CellId from, CellId to, std::span<const std::byte> payload);
 
  private:
