@@ -186,7 +186,8 @@ void compare(const char* name, std::vector<double> ours, std::vector<double> the
   std::vector<double> ratios;
   for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / theirs[i]);
   std::ranges::sort(ratios);
-  std::printf("%-8s median %9.1f ns, baseline %9.1f ns, ratio %.2f (%.2f .. %.2f); best %.1f and %.1f\n",
+  std::printf("%-8s median %9.1f ns, baseline %9.1f ns, ratio %.2f (%.2f .. %.2f); "
+              "best %.1f and %.1f\n",
               name, median(ours), median(theirs), ratios[ratios.size() / 2],
               ratios[ratios.size() / 10], ratios[ratios.size() * 9 / 10],
               *std::ranges::min_element(ours), *std::ranges::min_element(theirs));

@@ -8,8 +8,8 @@
 #include "base/safe_copy.h"
 #include "base/time.h"
 #include "lib/current_session.h"
-#include "lib/deadline.h"
 #include "lib/fault_report.h"
+#include "lib/patience.h"
 #include "lib/program_signals.h"
 #include "lib/session_impl.h"
 #include "proto/gate.h"
@@ -21,8 +21,6 @@ constexpr greg_t trap_page_fault = 14;
 constexpr greg_t page_fault_is_store = 2;
 // Faults at the same place that are further apart than this are not "in one go".
 constexpr std::uint64_t repeat_gap_ns = 100 * ns_per_ms;
-// The home says busy while it works on the pages; a fault has to wait for that.
-constexpr std::uint64_t busy_pause_ns = ns_per_ms;
 
 // How this thread got on with its last fault.
 struct Repeats {
@@ -65,13 +63,12 @@ Result<void> ask(SessionImpl& session, Peer& peer, const Fault& fault) noexcept 
   GateCall call;
   call.op = proto::GateOp::fault;
   call.args = {fault.address, fault.is_store ? std::uint64_t{1} : 0, fault.instruction};
-  call.deadline_ns = deadline_in(call_timeout_ns);
+  const Patience patience;
   while (true) {
     auto served = session.call(peer, call);
     if (served) return {};
-    const Error& e = served.error();
-    if (e.code != Code::busy || now_ns() >= call.deadline_ns) return fail(e);
-    pause_for(busy_pause_ns);
+    if (!patience.allows(served.error().code)) return fail(served.error());
+    pause_for(patience_pause_ns);
   }
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/safe_copy.h"
 #include "lib/causes.h"
-#include "lib/deadline.h"
+#include "lib/patience.h"
 
 namespace hive::lib {
 
@@ -63,13 +63,12 @@ Result<PageRange> SegmentImpl::pages_of(std::uint64_t offset, std::uint64_t leng
 }
 
 Result<void> SegmentImpl::give(PageRange pages) const {
-  const std::uint64_t deadline_ns = deadline_in(call_timeout_ns);
+  const Patience patience;
   while (true) {
     auto given = call({.op = GateOp::segment_give, .args = {place_.id, pages.first, pages.count}});
     if (given) return {};
-    // The home works on these very pages.
-    if (given.error().code != Code::busy || now_ns() >= deadline_ns) return fail(given.error());
-    session_->pause(ns_per_ms);
+    if (!patience.allows(given.error().code)) return fail(given.error());
+    session_->pause(patience_pause_ns);
   }
 }
 

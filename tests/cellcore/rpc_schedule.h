@@ -187,7 +187,8 @@ class RpcSchedule {
 
   void execute(CellId c, const cell::RpcOrigin& origin, const Body& body) {
     ++result_.executed;
-    if (!executed_ids_.insert({{c, cell(c).incarnation}, {origin.incarnation, origin.id}}).second) {
+    const std::pair life{c, cell(c).incarnation};
+    if (!executed_ids_.insert({life, {origin.incarnation, origin.id}}).second) {
       violation("request " + std::to_string(origin.id) + " was executed twice");
     }
     // A message whose id was flipped on its way can't be told from a new one.
@@ -273,7 +274,7 @@ class RpcSchedule {
         });
         return;
       }
-      case 2:  // is voted out and booted again, while messages of its earlier life are on their way
+      case 2:  // is voted out and booted again, while messages of its earlier life are about
         machine_.at(when, victim, [this, victim] {
           for (CellId c = 0; c < count(); ++c) {
             if (c == victim) continue;

@@ -56,7 +56,8 @@ Sum run_all(ScheduleOptions options) {
       break;
     }
   }
-  std::printf("seeds from %llu: %ld calls, %ld replied, %ld timed out, %ld cell down, %llu rejected\n",
+  std::printf("seeds from %llu: %ld calls, %ld replied, %ld timed out, %ld cell down, "
+              "%llu rejected\n",
               static_cast<unsigned long long>(first_seed()), sum.started, sum.replied,
               sum.timed_out, sum.cell_down, static_cast<unsigned long long>(sum.rejected));
   return sum;

@@ -33,7 +33,8 @@ struct Traffic {
     });
     for (std::uint64_t i = 0; i < 200; ++i) {
       for (const CellId from : {0, 1}) {
-        machine.at(i * 500, from, [this, from, i] { machine.hardware(from).send(2, bytes_of(i)); });
+        machine.at(i * 500, from,
+                   [this, from, i] { machine.hardware(from).send(2, bytes_of(i)); });
       }
     }
   }

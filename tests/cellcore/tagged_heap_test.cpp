@@ -201,7 +201,8 @@ TEST(TaggedHeap, ThreadsNeverGetTheSameMemory) {
         default:
           if (!larger.empty()) {
             std::swap(larger[random() % larger.size()], larger.back());
-            for (const std::byte b : larger.back()->rest) wrong[id] += b != static_cast<std::byte>(id);
+            const auto fill = static_cast<std::byte>(id);
+            for (const std::byte b : larger.back()->rest) wrong[id] += b != fill;
             heap.destroy(larger.back());
             larger.pop_back();
           }

@@ -109,7 +109,8 @@ Failure CarefulReader::failure(const char* cause, Code code) const {
                     : code == Code::cell_down ? counters_->bus_errors
                                               : counters_->corrupt;
     counter.fetch_add(1, std::memory_order_relaxed);
-    if (counters_->hook != nullptr && code != Code::busy) counters_->hook(counters_->context, what);
+    const bool tell = counters_->hook != nullptr && code != Code::busy;
+    if (tell) counters_->hook(counters_->context, what);
   }
   return fail(what);
 }

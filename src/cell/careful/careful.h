@@ -1,13 +1,13 @@
 // Careful reference: how a cell reads another cell's kernel memory without trusting it.
 //
 //   CarefulReader reader(layout, cell, &counters);
-//   auto root = reader.read<CellRoot>(address);           // Result<CarefulCopy<CellRoot>>
-//   if (!root) return fail(root.error());                 // corrupt, busy or cell_down, with the cell
-//   use((*root)->pid);                                    // a local copy: it can't change any more
-//   auto table = reader.follow<Table>(pointer_address);   // a published pointer, and what it names
-//   reader.walk_list<Entry>(first, &Entry::next, entries_max, [&](const Entry& e, std::uint64_t at) {
-//     ...; return true; });                               // false ends the walk
-//   auto now = reader.read_changing<Load>(address);       // of a Changing<Load> that its owner updates
+//   auto root = reader.read<CellRoot>(address);          // Result<CarefulCopy<CellRoot>>
+//   if (!root) return fail(root.error());                // corrupt, busy or cell_down
+//   use((*root)->pid);                                   // a local copy: it can't change any more
+//   auto table = reader.follow<Table>(pointer_address);  // a published pointer and its target
+//   reader.walk_list<Entry>(first, &Entry::next, entries_max,
+//       [&](const Entry& e, std::uint64_t at) { ...; return true; });  // false ends the walk
+//   auto now = reader.read_changing<Load>(address);      // of a Changing<Load>
 //
 // Each read checks, in this order: that the address is aligned and [address, address + size) lies
 // in the kernel memory of the cell that is expected; the type tag; it copies everything to local
@@ -18,7 +18,7 @@
 // Any thread; never blocks, never allocates; no locks. Needs a fault handler that calls
 // safe_copy_fixup(). Errors, always with the number of the cell that was read:
 //   corrupt    a check failed; a hint that the cell is not sane. Also given to the hook.
-//   busy       the structure was changed or freed while it was read; reading again may do. No hint.
+//   busy       the structure was changed or freed while it was read; reading again may do.
 //   cell_down  a bus error: the memory is gone. A hint too.
 #pragma once
 
@@ -165,7 +165,8 @@ class CarefulReader {
   template <class T>
   Result<T> read_changing(std::uint64_t address) const {
     CarefulCopy<Changing<T>> copy;
-    const char* cause = read_steady(address, sizeof(Changing<T>), alignof(Changing<T>), copy.bytes());
+    const char* cause =
+        read_steady(address, sizeof(Changing<T>), alignof(Changing<T>), copy.bytes());
     if (cause != nullptr) [[unlikely]] return failure(cause);
     return copy->unchecked();
   }

@@ -26,7 +26,8 @@ constexpr std::uint64_t nap_ns = 50 * ns_per_us;
 constexpr std::uint64_t look_again_ns = 10 * ns_per_ms;
 
 // Whether `count` objects of this size fit at the offset in a node's kernel memory.
-bool fits(const machine::Layout& layout, std::uint64_t offset, std::size_t size, std::uint32_t count) {
+bool fits(const machine::Layout& layout, std::uint64_t offset, std::size_t size,
+          std::uint32_t count) {
   return offset % 64 == 0 && offset <= layout.kernel_bytes &&
          std::uint64_t{size} * count <= layout.kernel_bytes - offset;
 }

@@ -1,7 +1,7 @@
 // The machine on Linux, as a cell's kernel works with it: SIPS rings in mapped node memory,
 // doorbells that are eventfds, waits that are futexes and epolls, and the power switch by pidfd.
 //
-//   machine::NodeHeader* own = node_header(layout, self);   // filled in by the kernel: offsets, magic
+//   machine::NodeHeader* own = node_header(layout, self);   // the kernel has filled it in
 //   LinuxHardware hardware(layout, self, std::move(doorbell));            // make_doorbell()
 //   hardware.connect(peer, {its doorbell, power pidfd, starter pidfd});   // its memory is mapped
 //   ... RpcEndpoint(hardware, hardware, incarnation) ...
@@ -9,7 +9,7 @@
 //
 // Who is woken by a message, decided by what the receiver publishes in its header:
 //   reply_sleepers > 0   threads sleep on the ring word itself: a futex wake
-//   receiver_asleep      the receive thread sleeps on the doorbell: written to, but not for replies
+//   receiver_asleep      the receive thread sleeps on its doorbell: rung, but not for replies
 // Both sides store, then fence, then look at the other's word, so that no message is slept
 // through. Turned down, because on one processor each costs a tenth or two of the round trip more:
 // ppoll and read of the doorbell; a futex_waitv that has the state of the call as a second word.
@@ -35,7 +35,7 @@ namespace hive::cell {
 
 struct PeerDescriptors {
   UniqueFd doorbell;
-  UniqueFd power_pidfd;    // invalid ones: a node that can't be switched off, and is never known off
+  UniqueFd power_pidfd;  // invalid ones: a node that can't be switched off, is never known off
   UniqueFd starter_pidfd;
 };
 

@@ -6,10 +6,11 @@
 //   receiver  on_message -> interrupt or queued -> run the handler -> make_reply -> [send]
 //
 // What holds whatever arrives:
-//   1. A request runs at most once: a peer's requests carry rising ids; an id that is not above the
-//      last is dropped and counted.
-//   2. A call ends exactly once: by its reply, its deadline, or the failure of its cell. A reply that
-//      comes later, or twice, or for another call, finds no such call, and is dropped and counted.
+//   1. A request runs at most once: a peer's requests carry rising ids; an id that is not above
+//      the last is dropped and counted.
+//   2. A call ends exactly once: by its reply, its deadline, or the failure of its cell. A reply
+//      that comes later, or twice, or for another call, finds no such call; it is dropped and
+//      counted.
 //   3. Nothing in a message is believed before it is checked; every table has a bound.
 //
 // Concurrency, for the endpoint: what sends to a peer (start_call, start_one_way, cancel,
@@ -31,7 +32,8 @@
 
 namespace hive::cell {
 
-inline constexpr std::uint16_t calls_per_peer_max = 24;  // two of them and a reserve fit into a ring
+// Calls, answers to as many, and some one-way messages fit into a ring.
+inline constexpr std::uint16_t calls_per_peer_max = 24;
 inline constexpr std::uint64_t id_gap_max = 1U << 16;    // messages that may be lost in a row
 
 enum class RpcLevel : std::uint8_t { none, interrupt, queued };
@@ -140,7 +142,9 @@ class RpcCore {
   // The result of a call that has ended; gives the slot back. Once for each call.
   Result<RpcReply> take(const RpcTicket& ticket);
 
-  RpcPeerCounters& counters(CellId peer) { return peers_[static_cast<std::size_t>(peer)].counters; }
+  RpcPeerCounters& counters(CellId peer) {
+    return peers_[static_cast<std::size_t>(peer)].counters;
+  }
   CellId self() const { return self_; }
   int cells() const { return cells_; }
 

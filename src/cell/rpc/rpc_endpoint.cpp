@@ -1,23 +1,17 @@
+// The calling half of the endpoint; rpc_receive.cpp is the other.
 #include "cell/rpc/rpc_endpoint.h"
 
 #include <utility>
 
 #include "base/check.h"
 #include "base/time.h"
+#include "cell/rpc/interrupt_level.h"
 
 namespace hive::cell {
 namespace {
 
 constexpr std::uint64_t no_deadline = ~std::uint64_t{0};  // in the core: calls expire themselves
-constexpr int drain_max = 2 * static_cast<int>(machine::sips_slots);  // messages in one turn
-constexpr int drain_turns_max = 4;      // before somebody else has to go on
-constexpr int reply_spins_max = 200;    // on a full ring, at interrupt level
-constexpr int reply_naps_max = 100;     // on a full ring, by a server thread
-constexpr int post_yields_max = 100;    // on a full ring, before a caller naps
-constexpr std::uint64_t busy_gap_ns = 100 * ns_per_us;  // between messages, that spinning pays for
-
-// Set while an interrupt-level handler runs on this thread.
-thread_local bool in_interrupt_handler = false;
+constexpr int post_yields_max = 100;  // on a full ring, before a caller naps
 
 }  // namespace
 
@@ -236,168 +230,6 @@ void RpcEndpoint::await_asleep(const RpcTicket& ticket, std::uint64_t deadline_n
     waiter_.wait_for_reply(ticket.peer, core_.state_word(ticket), ticket.state, deadline_ns);
     // Somebody else is at it, perhaps in a handler: leave it the processor.
     if (waiter_.has_mail(ticket.peer) && drain(ticket.peer) == 0) std::this_thread::yield();
-  }
-}
-
-// --- receiving
-
-void RpcEndpoint::take_role(CellId from) {
-  while (!line(from).receive.try_take()) std::this_thread::yield();
-}
-
-void RpcEndpoint::give_up_role(CellId from) {
-  if (line(from).receive.give_up()) waiter_.wake_receiver();
-}
-
-int RpcEndpoint::drain(CellId from) {
-  ReceiveRole& role = line(from).receive;
-  int taken = 0;
-  for (int turn = 0; turn < drain_turns_max; ++turn) {
-    if (!role.try_take()) return taken;
-    for (int i = 0; i < drain_max && receive_one(from); ++i) ++taken;
-    if (!role.give_up()) return taken;
-  }
-  waiter_.wake_receiver();
-  return taken;
-}
-
-int RpcEndpoint::drain_all(CellSet from) {
-  int taken = 0;
-  for (; !from.empty(); from.remove(from.lowest())) taken += drain(from.lowest());
-  return taken;
-}
-
-// In the receive role. False: there is nothing.
-bool RpcEndpoint::receive_one(CellId from) {
-  machine::SipsMessage message;
-  switch (hardware_.receive(from, message)) {
-    case machine::SipsReceived::none:
-      return false;
-    case machine::SipsReceived::message:
-      take_message(from, message.bytes());
-      return true;
-    case machine::SipsReceived::rejected:
-      core_.on_garbled(from);
-      hint(from, "garbage in its message ring");
-      return true;
-    case machine::SipsReceived::unreadable:
-      hint(from, "bus error while reading its message ring");
-      return false;
-  }
-  return false;
-}
-
-void RpcEndpoint::take_message(CellId from, std::span<const std::byte> bytes) {
-  using What = RpcArrival::What;
-  const RpcArrival arrival = core_.on_message(from, bytes);
-  switch (arrival.what) {
-    case What::completed:
-      return;  // its caller looks for itself
-    case What::interrupt:
-      serve_now(arrival.origin, arrival.body);
-      return;
-    case What::queued:
-      if (pool_.put(arrival.origin, arrival.body)) return;
-      core_.counters(from).queue_overflows.fetch_add(1, std::memory_order_relaxed);
-      answer(arrival.origin, fail(Code::exhausted, "the cell has too many requests waiting"), {}, 0);
-      return;
-    case What::unknown_opcode:
-      answer(arrival.origin, fail(Code::bad_argument, "the cell does not know this operation"), {},
-             0);
-      return;
-    case What::rejected:
-      // Late replies and messages of an earlier life are nobody's fault.
-      if (arrival.reason == RpcReject::malformed || arrival.reason == RpcReject::repeated ||
-          arrival.reason == RpcReject::implausible) {
-        hint(from, "it sends messages that make no sense");
-      }
-      return;
-  }
-}
-
-void RpcEndpoint::serve_now(const RpcOrigin& origin, std::span<const std::byte> body) {
-  RpcReply reply;
-  in_interrupt_handler = true;
-  const Result<void> result = handlers_[origin.opcode]({origin.from, origin.opcode, body}, reply);
-  in_interrupt_handler = false;
-  answer(origin, result, reply, 0);
-}
-
-void RpcEndpoint::serve_queued(const QueuedRequest& request) {
-  const RpcOrigin& origin = request.origin;
-  // Who failed in the meantime does not get its requests executed.
-  if (!core_.is_same_life(origin)) return;
-  RpcReply reply;
-  const Result<void> result = handlers_[origin.opcode](
-      {origin.from, origin.opcode, {request.body.data(), request.length}}, reply);
-  answer(origin, result, reply, reply_naps_max);
-}
-
-void RpcEndpoint::answer(const RpcOrigin& origin, const Result<void>& result,
-                         const RpcReply& reply, int naps_max) {
-  if (origin.slot == rpc_no_slot) return;
-  RpcMessage message;
-  SpinLock& lock = line(origin.from).send;
-  for (int naps = 0;; ++naps) {
-    lock.lock();
-    bool over = !core_.wants_reply(origin);
-    if (!over) core_.make_reply(origin, result, reply, message);
-    for (int spins = 0; !over && spins < reply_spins_max; ++spins) {
-      over = waiter_.send_reply(origin.from, message.bytes());
-      if (!over) cpu_relax();
-    }
-    lock.unlock();
-    if (over) return;
-    if (naps == naps_max) break;
-    waiter_.nap();
-  }
-  core_.counters(origin.from).replies_dropped.fetch_add(1, std::memory_order_relaxed);
-}
-
-void RpcEndpoint::note_message() {
-  const std::uint64_t now = hardware_.now_ns();
-  message_gap_ns_ = now - last_message_ns_;
-  last_message_ns_ = now;
-}
-
-void RpcEndpoint::receive_loop_once(std::uint64_t deadline_ns) {
-  if (drain_all(connected()) > 0) note_message();
-  if (may_spin() && message_gap_ns_ < busy_gap_ns && spin_for_mail(deadline_ns)) return;
-  waiter_.sleep_until_mail(connected(), deadline_ns);
-  if (drain_all(waiter_.mail(connected())) > 0) note_message();
-}
-
-// Serves what comes until nothing has come for spin_max_ns. True: the deadline has passed.
-bool RpcEndpoint::spin_for_mail(std::uint64_t deadline_ns) {
-  std::uint64_t now = hardware_.now_ns();
-  if (!receive_spin_.may_spin() && !receive_spin_.try_again(now)) return now >= deadline_ns;
-  std::uint64_t looked = now;
-  for (;;) {  // ends at the deadline
-    int taken = 0;
-    for (int i = 0; i < spins_per_look; ++i) {
-      const CellSet mail = waiter_.mail(connected());
-      const int n = mail.empty() ? 0 : drain_all(mail);
-      taken += n;
-      if (n == 0) cpu_relax();
-    }
-    if (taken > 0) {
-      receive_spin_.succeeded();
-      note_message();
-      looked = last_message_ns_;
-      if (looked >= deadline_ns) return true;
-      continue;
-    }
-    now = hardware_.now_ns();
-    if (now >= deadline_ns) return true;
-    if (now - looked > spin_held_up_ns) {
-      receive_spin_.held_up(now);
-      return false;
-    }
-    if (now - last_message_ns_ > spin_max_ns) {
-      receive_spin_.got_nothing(now);
-      return false;
-    }
-    looked = now;
   }
 }
 

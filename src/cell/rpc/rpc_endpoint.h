@@ -2,7 +2,8 @@
 //
 //   LinuxHardware hardware(...);                         // linux_hardware.h
 //   RpcEndpoint rpc(hardware, hardware, incarnation);
-//   rpc.serve(op_ping, RpcLevel::interrupt, [](const RpcRequest&, RpcReply&) { return Result<void>(); });
+//   rpc.serve(op_ping, RpcLevel::interrupt,
+//             [](const RpcRequest&, RpcReply&) { return Result<void>(); });
 //   rpc.start();                                         // server threads of queued requests
 //   hardware.connect(peer, ...); rpc.connect(peer, its_incarnation);
 //   receive thread:  while (running) { rpc.receive_loop_once(next_tick_ns); ...; }

@@ -31,7 +31,8 @@ class SpinPolicy {
     return true;
   }
   void succeeded() {
-    if (failures_.load(std::memory_order_relaxed) != 0) failures_.store(0, std::memory_order_relaxed);
+    if (failures_.load(std::memory_order_relaxed) == 0) return;  // the line stays shared
+    failures_.store(0, std::memory_order_relaxed);
   }
   void got_nothing(std::uint64_t now_ns) {
     const auto failures = failures_.load(std::memory_order_relaxed) + 1;

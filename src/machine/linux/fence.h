@@ -62,9 +62,9 @@ class Fence {
   Result<UniqueFd> copy_for_home() const;
   Result<void> arm();
 
-  // Around a window. begin_stores(), in the modes where the mapping is not writable otherwise, after the
-  // home has opened the pages; end_stores() before it closes them. In mode mmu the latter closes them
-  // here already: pages that are closed cost the home no interrupt of our processor.
+  // Around a window. begin_stores(), where the mapping is not writable otherwise, comes after the
+  // home has opened the pages; end_stores() before it closes them. In mode mmu the latter closes
+  // them here already: closed pages cost the home no interrupt of our processor.
   // Async-signal-safe.
   Result<void> begin_stores(PageRange range) const;
   Result<void> end_stores(PageRange range) const;

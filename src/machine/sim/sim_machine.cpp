@@ -158,7 +158,8 @@ bool SimMachine::send(CellId from, CellId to, std::span<const std::byte> payload
     put(from, to, sent, spoiled);
   }
   if (random_.one_in(options_.replay_one_in)) {
-    const std::uint64_t back = random_.below(std::min<std::uint64_t>(p.history_count, p.history.size()));
+    const auto known = std::min<std::uint64_t>(p.history_count, p.history.size());
+    const std::uint64_t back = random_.below(known);
     const SipsMessage& old = p.history[(p.history_count - 1 - back) % p.history.size()];
     if (put(from, to, old.bytes(), false)) ++counters_.replayed;
   }

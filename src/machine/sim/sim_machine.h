@@ -40,7 +40,7 @@ struct SimOptions {
   std::uint32_t ring_slots = sips_slots;
   std::size_t memory_bytes = 4096;  // of each node
   // Faults of messages: one message in so many; 0 is never.
-  std::uint64_t flip_one_in = 0;     // a bit is flipped before the sum was taken: SIPS lets it pass
+  std::uint64_t flip_one_in = 0;     // a bit is flipped before the sum is taken: SIPS passes it on
   std::uint64_t spoil_one_in = 0;    // a bit is flipped after that: SIPS rejects the message
   std::uint64_t drop_one_in = 0;     // the message is lost
   std::uint64_t replay_one_in = 0;   // an earlier message of the pair is sent once more after it
