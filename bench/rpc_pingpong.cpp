@@ -35,8 +35,8 @@ using namespace hive::cell;
 
 constexpr std::uint16_t op_null = 1;
 constexpr std::uint16_t op_queued = 2;
-constexpr int spin_rounds = 101;   // short ones, that fit into a turn on a shared processor
-constexpr int spin_calls = 2000;
+constexpr int spin_rounds = 31;
+constexpr int spin_calls = 20000;  // so many that waking the receiver first does not count
 constexpr int sleep_rounds = 21;
 constexpr int sleep_calls = 1000;
 

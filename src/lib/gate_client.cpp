@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+#include <cstddef>
 
 #include <unistd.h>
 
@@ -96,8 +96,8 @@ std::uint32_t GateClient::post(int slot, const GateCall& call,
   request.args = call.args;
   request.deadline_ns = deadline_ns;
   const std::size_t length = std::min(call.name.size(), request.name.size() - 1);
-  std::memcpy(request.name.data(), call.name.data(), length);
-  std::memset(request.name.data() + length, 0, request.name.size() - length);
+  std::copy_n(call.name.data(), length, request.name.data());
+  std::fill(request.name.begin() + static_cast<std::ptrdiff_t>(length), request.name.end(), '\0');
   request.sleeping.store(0, std::memory_order_relaxed);
 
   const std::uint32_t sequence = sequences_[i].load(std::memory_order_relaxed) + 1;

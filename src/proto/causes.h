@@ -1,6 +1,6 @@
 // The catalogue of causes that travel from a cell to a task: an index on the wire, words on both
-// sides. Add a line at the end, never reorder. Causes that make a caller act differently are codes,
-// not lines.
+// sides. Add a line at the end, never reorder. Causes that make a caller act differently are
+// codes, not lines.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
-// Page tables and frames made of arrays: they behave as the machine's do (a give skips holes, a belief
-// about what was given may be stale until forgotten), and note every breach of what a home promises.
+// Page tables and frames made of arrays: they behave as the machine's do (a give skips holes, a
+// belief about what was given may be stale until forgotten), and note every breach of what a home
+// promises.
 #pragma once
 
 #include <cstdint>

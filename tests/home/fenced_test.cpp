@@ -234,8 +234,8 @@ TEST_F(FencedHome, AHolderOfASharedWindowLosesWhatAnotherTore) {
   EXPECT_EQ(load(b, address(s, 4)), 2u);
 }
 
-// Groups of pages that are written whole by processes that are killed at random moments: each is what
-// was committed last, or lost, never a mixture.
+// Groups of pages that are written whole by processes that are killed at random moments: each is
+// what was committed last, or lost, never a mixture.
 TEST_F(FencedHome, KillsAtRandomMomentsLeaveCommittedPagesOrLostOnes) {
   constexpr std::uint32_t groups = 6;
   constexpr std::uint32_t group_pages = 40;

@@ -63,7 +63,7 @@ class GateCaller {
       if (now_ns() >= give_up) return fail(Code::timed_out, "no answer");
       futex_wait(&reply.sequence, requests_->posted[slot].load() - 1, give_up);
     }
-    proto::GateReply copy;  // as a task does, and unseen by ThreadSanitizer like the server's reads
+    proto::GateReply copy;  // as a task does; ThreadSanitizer sees this no more than the server
     if (!safe_copy(&copy, &reply, sizeof copy)) return fail(Code::corrupt, "unreadable");
     if (copy.failed == 0) return Values{copy.values};
     Error e = error(static_cast<Code>(copy.code), proto::cause_text(copy.cause), copy.cell,

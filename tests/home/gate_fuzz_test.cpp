@@ -1,5 +1,5 @@
-// Requests without sense, and with a little of it, thrown at the gate server from several tasks that
-// also die. Nothing may crash, hang, or hurt a task that behaves.
+// Requests without sense, and with a little of it, thrown at the gate server from several tasks
+// that also die. Nothing may crash, hang, or hurt a task that behaves.
 
 #include <random>
 
@@ -19,7 +19,8 @@ unsigned seed_of_this_run() {
 // Numbers that are likely to hit something, and numbers that are likely to overflow something.
 std::uint64_t number(std::mt19937_64& random) {
   constexpr std::array<std::uint64_t, 14> liked = {
-      0, 1, 2, 3, 5, 15, 16, 255, 256, 4096, 0x7fffffff, 0xffffffff, 0x100000000, ~std::uint64_t{0}};
+      0,   1,   2,    3,          5,          15,          16,
+      255, 256, 4096, 0x7fffffff, 0xffffffff, 0x100000000, ~std::uint64_t{0}};
   switch (random() % 4) {
     case 0: return random();
     case 1: return random() % 40;
@@ -54,7 +55,8 @@ class GateFuzz : public GateTest {
       spoil(t.requests->slots[slot], random);
       if (random() % 20 == 0) t.requests->slots_used.store(static_cast<std::uint32_t>(random()));
       if (t.requests->slots_used.load() <= slot) t.requests->slots_used.store(slot + 1);
-      t.requests->posted[slot].fetch_add(random() % 40 == 0 ? static_cast<std::uint32_t>(random()) : 1);
+      const bool jump = random() % 40 == 0;
+      t.requests->posted[slot].fetch_add(jump ? static_cast<std::uint32_t>(random()) : 1);
       t.gate->ring();
       if (random() % 200 == 0) {
         end(t);
@@ -74,7 +76,9 @@ TEST_F(GateFuzz, GarbageHurtsNobodyElse) {
   SCOPED_TRACE("HIVE_TEST_SEED=" + std::to_string(seed));
   std::printf("seed %u\n", seed);
   const auto good = task(3, 1);
-  const std::uint64_t segment = good.gate->call(GateOp::segment_create, {4 * page, 0}, "good")->v[0];
+  const auto made = good.gate->call(GateOp::segment_create, {4 * page, 0}, "good");
+  ASSERT_TRUE(made);
+  const std::uint64_t segment = made->v[0];
   std::atomic<bool> over{false};
   std::thread tormentor([&] {
     torment(seed, 60000);

@@ -21,7 +21,8 @@ inline constexpr std::uint64_t page = machine::page_bytes;
 class HeapMemory {
  public:
   explicit HeapMemory(std::size_t bytes)
-      : memory_(std::aligned_alloc(machine::page_bytes, bytes)), heap_(clear(memory_, bytes), bytes) {}
+      : memory_(std::aligned_alloc(machine::page_bytes, bytes)),
+        heap_(clear(memory_, bytes), bytes) {}
   HeapMemory(const HeapMemory&) = delete;
   HeapMemory& operator=(const HeapMemory&) = delete;
   ~HeapMemory() { std::free(memory_); }

@@ -1,6 +1,6 @@
-// Tasks that write, commit, abort, reset and are killed at random moments, against a model: a group of
-// pages that was only ever written whole is at any time what was last committed, or lost; never a
-// mixture, and never something that somebody wrote and did not commit.
+// Tasks that write, commit, abort, reset and are killed at random moments, against a model: a
+// group of pages that was only ever written whole is at any time what was last committed, or lost;
+// never a mixture, and never something that somebody wrote and did not commit.
 
 #include <atomic>
 #include <cstdlib>
@@ -17,8 +17,9 @@ constexpr std::uint32_t group_pages = 5;  // so that groups and blocks of 64 KiB
 constexpr int actors = 6;
 constexpr std::uint64_t rounds_of_actor = 4000;
 
-// What is known of a stamp. A task that was killed may note something late, so nothing is concluded
-// from what one noted last: only from commits that were asked for, and from those that succeeded.
+// What is known of a stamp. A task that was killed may note something late, so nothing is
+// concluded from what one noted last: only from commits that were asked for, and from those that
+// succeeded.
 enum class Stamp : std::uint8_t {
   written,     // nobody but its writer may ever see it
   attempted,   // its commit was asked for: it may be in the group
@@ -55,8 +56,8 @@ class ModelTest : public HomeTest {
   std::atomic<std::uint64_t> commits{0}, losses{0}, next_stamp{1};
 };
 
-// With the exclusive window on it, so nobody changes it. Returns what is in it; 0 if that is nothing,
-// or when the client was killed meanwhile.
+// With the exclusive window on it, so nobody changes it. Returns what is in it; 0 if that is
+// nothing, or when the client was killed meanwhile.
 std::uint64_t ModelTest::check_group(const TestClient& client, std::uint32_t g) {
   const std::uint32_t first = segment.pages.first + g * group_pages;
   std::optional<std::uint64_t> whole;

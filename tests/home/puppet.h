@@ -1,5 +1,5 @@
-// A real process behind the firewall that does what a test tells it: loads, stores, forks. Each has
-// the node's memory mapped as a task has, and tells of a fault instead of dying from it.
+// A real process behind the firewall that does what a test tells it: loads, stores, forks. Each
+// has the node's memory mapped as a task has, and tells of a fault instead of dying from it.
 #pragma once
 
 #include <cstdint>

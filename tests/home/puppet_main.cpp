@@ -1,4 +1,5 @@
-// The process behind Puppet: maps a node as a task does and carries out commands from descriptor 3.
+// The process behind Puppet: maps a node as a task does and carries out commands from descriptor
+// 3.
 
 #include <csignal>
 #include <cstring>
@@ -23,6 +24,9 @@ using machine::page_bytes;
 constexpr int channel = 3;
 std::optional<machine::Fence> fence;
 
+bool load_word(std::uint64_t address, std::uint64_t& value) {
+  return safe_load64(reinterpret_cast<const void*>(address), value);
+}
 bool store_word(std::uint64_t address, std::uint64_t value) {
   return safe_copy(reinterpret_cast<void*>(address), &value, sizeof value);
 }
@@ -79,7 +83,7 @@ PuppetAnswer carry_out(const PuppetCommand& command, const PuppetCommand& attach
   switch (command.op) {
     case PuppetOp::arm: answer.ok = fence && fence->arm() ? 1 : 0; break;
     case PuppetOp::load:
-      answer.ok = safe_load64(reinterpret_cast<const void*>(command.address), answer.value) ? 1 : 0;
+      answer.ok = load_word(command.address, answer.value) ? 1 : 0;
       break;
     case PuppetOp::store:
       make_storable(command.address, 1, attached);

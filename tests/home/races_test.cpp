@@ -136,7 +136,8 @@ TEST_F(RaceTest, AClientThatDiesWhileItCommitsHasLostItsWindow) {
   const auto window = open(a, s, 1, 3);
   Stall stalled;
   stall(a, SpaceCall::close, stalled);
-  auto committing = std::async(std::launch::async, [&] { return home->commit_window(a.id, *window); });
+  auto committing =
+      std::async(std::launch::async, [&] { return home->commit_window(a.id, *window); });
   stalled.wait_until_entered();
   home->remove_client(a.id, Leave::died);
   stalled.release();

@@ -36,12 +36,13 @@ Answer answer_of(const Result<QueueProgress>& progress) {
 
 // Numbers of windows and objects have 32 bits; a larger one is nobody's, and so is 0.
 std::uint32_t narrow(std::uint64_t number) {
-  return number > std::numeric_limits<std::uint32_t>::max() ? 0 : static_cast<std::uint32_t>(number);
+  constexpr std::uint64_t largest = std::numeric_limits<std::uint32_t>::max();
+  return number > largest ? 0 : static_cast<std::uint32_t>(number);
 }
 
-bool is_answered_with_name(GateOp op) {
-  return op == GateOp::segment_create || op == GateOp::segment_open || op == GateOp::segment_find ||
-         op == GateOp::sync_open;
+bool has_name(GateOp op) {
+  return op == GateOp::segment_create || op == GateOp::segment_open ||
+         op == GateOp::segment_find || op == GateOp::sync_open;
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
   }
   counts_[request.op].fetch_add(1, std::memory_order_relaxed);
   const auto op = static_cast<GateOp>(request.op);
-  if (is_answered_with_name(op) && !request.name_text()) {
+  if (has_name(op) && !request.name_text()) {
     gate->count_garbage();
     return senseless();
   }

@@ -1,8 +1,8 @@
-// What each operation of a gate does: the request is checked, the home called, the answer given, at
-// once or when a wait ends.
+// What each operation of a gate does: the request is checked, the home called, the answer given,
+// at once or when a wait ends.
 //
-// Any thread, several at a time. May block for as long as the home does. Its home, names and `later`
-// must outlive it and every answer that is still due.
+// Any thread, several at a time. May block for as long as the home does. Its home, names and
+// `later` must outlive it and every answer that is still due.
 #pragma once
 
 #include <array>
@@ -49,7 +49,8 @@ class Dispatcher {
   Home& home_;
   NameService& names_;
   const Later later_;
-  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(proto::GateOp::count_)> counts_{};
+  static constexpr auto operations = static_cast<std::size_t>(proto::GateOp::count_);
+  std::array<std::atomic<std::uint64_t>, operations> counts_{};
 };
 
 }  // namespace hive::cell

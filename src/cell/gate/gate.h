@@ -1,9 +1,9 @@
 // One client's gate: which of its requests were taken, and how the answers get back.
 //
-// A worker claims the gate before it takes requests from it, so one client keeps at most one worker
-// busy, its calls on page tables never overlap, and a request is taken once: its sequence number is
-// noted before it runs. Answers may come from any thread, long after the claim was released; the
-// shared pointer that the answerer holds keeps the memory of the replies.
+// A worker claims the gate before it takes requests from it, so one client keeps at most one
+// worker busy, its calls on page tables never overlap, and a request is taken once: its sequence
+// number is noted before it runs. Answers may come from any thread, long after the claim was
+// released; the shared pointer that the answerer holds keeps the memory of the replies.
 #pragma once
 
 #include <array>
@@ -55,7 +55,8 @@ class Gate {
   bool take(std::uint32_t from_slot, TakenRequest& out) noexcept;
 
   // Answers a request that was taken; a second answer to it is ignored. Any thread.
-  void answer(std::uint32_t slot, std::uint32_t sequence, const Result<GateValues>& result) noexcept;
+  void answer(std::uint32_t slot, std::uint32_t sequence,
+              const Result<GateValues>& result) noexcept;
 
   // The client goes: nothing is taken any more.
   void retire() noexcept { retired_.store(true, std::memory_order_release); }

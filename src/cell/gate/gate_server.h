@@ -4,19 +4,21 @@
 //                     .asleep = &node_header->gate_asleep});
 //   gates.start();
 //   auto replies = gates.add(client, std::move(request_pages));  // address for AttachWelcome
-//   ... gates.doorbell() goes to the client; gates.watch(now) and home.on_tick(now) on every tick ...
+//   ... gates.doorbell() goes to the client; on every tick gates.watch(now), home.on_tick(now) ...
 //   gates.remove(client); home.remove_client(client, Leave::died);
 //   gates.stop();                                    // before the home and the heap go
 //
-// Leader and followers: one worker, the leader, looks at all gates and serves what it finds itself.
-// A call may keep it (a process whose mmap lock is held, a big segment to clean): watch() sees that
-// after leader_stuck_ns and makes a follower the leader. A worker claims a gate for as long as it
-// serves it, so a client keeps one worker at most. There is always one spare follower, up to
-// gate_workers_max threads; when all are kept, the next one that is done leads.
+// Leader and followers: one worker, the leader, looks at all gates and serves what it finds
+// itself. A call may keep it (a process whose mmap lock is held, a big segment to clean): watch()
+// sees that after leader_stuck_ns and makes a follower the leader. A worker claims a gate for as
+// long as it serves it, so a client keeps one worker at most. There is always one spare follower,
+// up to gate_workers_max threads; when all are kept, the next one that is done leads.
 //
 // Sleep: `asleep` is 1 while the leader sleeps on the doorbell; a client that posts a request and
-// sees that rings. A ring may be lost (a client may drain the doorbell); the sleep is short enough.
-// Lock order: mutex_ is innermost of all but the list of deferred work; none is held while serving.
+// sees that rings. A ring may be lost (a client may drain the doorbell); the sleep is short
+// enough.
+// Lock order: mutex_ is innermost of all but the list of deferred work; none is held while
+// serving.
 #pragma once
 
 #include <array>

@@ -17,8 +17,8 @@ class NameService {
 
   virtual ~NameService() = default;
 
-  // Which live cell, this one included, is the home of a segment of that name. Does not block; calls
-  // `done` once, at once or later, from any thread. Errors: not_found, timed_out.
+  // Which live cell, this one included, is the home of a segment of that name. Does not block;
+  // calls `done` once, at once or later, from any thread. Errors: not_found, timed_out.
   virtual void find(std::string_view name, Found done) = 0;
   // Whether this cell may make a segment of that name now. Does not block, `done` as above. After
   // success, release() follows when the segment exists or its creation has failed.

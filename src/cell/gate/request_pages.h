@@ -1,5 +1,6 @@
 // The request memory of a client, as its cell sees it: read-only and never trusted. Everything is
-// copied out by the routines of safe_copy.h, because the client may take the memory away at any time.
+// copied out by the routines of safe_copy.h, because the client may take the memory away at any
+// time.
 #pragma once
 
 #include <array>

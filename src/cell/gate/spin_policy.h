@@ -1,5 +1,6 @@
-// Whether a worker that found nothing to do looks again at once or goes to sleep. Spinning pays only
-// where requests come one upon the other and a processor is free for it. One thread at a time.
+// Whether a worker that found nothing to do looks again at once or goes to sleep. Spinning pays
+// only where requests come one upon the other and a processor is free for it. One thread at a
+// time.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Contiguous ranges of a node's user pages: first fit, by the page. Knows which are free, nothing of
-// what they held. Not thread-safe.
+// Contiguous ranges of a node's user pages: first fit, by the page. Knows which are free, nothing
+// of what they held. Not thread-safe.
 #pragma once
 
 #include <cstdint>

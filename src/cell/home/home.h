@@ -1,10 +1,13 @@
-// What a cell does as the home of segments: it owns this node's user memory, knows which of its pages
-// which client has open to stores, and takes back what a client that died could have been storing to.
+// What a cell does as the home of segments: it owns this node's user memory, knows which of its
+// pages which client has open to stores, and takes back what a client that died could have been
+// storing to.
 //
-//   auto home = Home::create({.self = 0, .layout = layout, .heap = &heap, .memory = &frames, .log = log});
+//   auto home = Home::create({.self = 0, .layout = layout, .heap = &heap, .memory = &frames,
+//                             .log = log});
 //   root.home_root = reinterpret_cast<std::uintptr_t>((*home)->root());
-//   auto client = (*home)->add_client(info, std::make_shared<FencedClientSpace>(std::move(space)));
-//   ... calls from gate workers ...; on_tick(now) on every tick; on_cell_down(cell) after agreement,
+//   auto client = (*home)->add_client(
+//       info, std::make_shared<FencedClientSpace>(std::move(space)));
+//   ... calls of gate workers ...; on_tick(now) on every tick; on_cell_down(cell) after agreement,
 //   when the cell's power is off; remove_client(id, Leave::died) when a process has ended.
 //
 // INVARIANTS. A page of a segment is plain, or *torn*: its torn bit is set under the mutex, before
@@ -15,22 +18,24 @@
 //     page_wait_max_ns, and then says busy. Taking back waits for nobody.
 //  3. Taking back leaves a hole. A give or open in flight cannot install a hole, so after the take
 //     back nobody reads what was torn, and nobody stores there.
-//  4. Pages get new memory (reset, reuse of a freed segment) only when no call on them is in flight,
-//     after every client's space was told to forget them, and no new call can begin meanwhile: they
-//     are torn, or belong to no segment.
-//  5. A window is in the table before its pages are opened and until after they were closed or taken
-//     back. Whoever takes a window of a leaving client out of the table, under the mutex, tears it:
-//     so it is torn once. The thread that was opening or closing it finds it gone and says lost.
+//  4. Pages get new memory (reset, reuse of a freed segment) only when no call on them is in
+//     flight, after every client's space was told to forget them, and no new call can begin
+//     meanwhile: they are torn, or belong to no segment.
+//  5. A window is in the table before its pages are opened and until after they were closed or
+//     taken back. Whoever takes a window of a leaving client out of the table, under the mutex,
+//     tears it: so it is torn once. The thread that was opening or closing it finds it gone and
+//     says lost.
 //  6. No reset happens where a window is open, so a holder of a shared window whose pages another
 //     holder tore always finds the torn bits when it commits.
 //  7. A window whose close fails because the process is gone is closed; one whose close fails
 //     otherwise is torn, since nothing else is known to stop its stores.
-//  8. Memory that anybody was ever given is taken back and refilled before it serves another segment.
+//  8. Memory that anybody was ever given is taken back and refilled before it serves another
+//     segment.
 //  9. A client that leaves without windows changes no page.
 //
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
-// its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in a
-// call when it is destroyed; calls still parked are dropped with it, without an outcome.
+// its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
+// a call when it is destroyed; calls still parked are dropped with it, without an outcome.
 // Lock order: locks of the gate server, then mutex_, then the heap's own. Outcomes of parked calls
 // and log lines are delivered with mutex_ free.
 #pragma once
@@ -76,17 +81,19 @@ class Home {
 
   HomeRoot* root() const { return publisher_.root(); }
 
-  // --- clients -----------------------------------------------------------------------------------
+  // --- clients ----------------------------------------------------------------------------------
   // Errors: exhausted.
   Result<ClientId> add_client(const ClientInfo& info, std::shared_ptr<ClientSpace> space);
-  // Tears its windows, closes its segments, breaks its barriers, returns its work items. Safe while
-  // calls for it are in flight, and when it is unknown.
+  // Tears its windows, closes its segments, breaks its barriers, returns its work items. Safe
+  // while calls for it are in flight, and when it is unknown.
   void remove_client(ClientId client, Leave why);
   // The same for all clients of that cell, in one go.
   void on_cell_down(CellId cell);
 
-  // --- segments. All errors also: not_found (the client is gone, or has not opened it). Pages count
-  // from the beginning of the segment; where a SegmentView tells its place, from that of the node. ---
+  // --- segments ---------------------------------------------------------------------------------
+  // Of all that follow, also: not_found (the client is gone, or has not opened it). Pages count
+  // from the beginning of the segment; where a SegmentView tells its place, from that of the node.
+
   // Errors: bad_argument, exists, exhausted. Opens it in the client, too.
   Result<SegmentView> create_segment(ClientId client, std::string_view name, std::uint64_t bytes,
                                      bool keep);
@@ -102,11 +109,11 @@ class Home {
   Result<void> reset(ClientId client, SegmentId segment, std::uint64_t first, std::uint64_t pages);
   bool has_segment(std::string_view name) const;
 
-  // --- pages -------------------------------------------------------------------------------------
+  // --- pages ------------------------------------------------------------------------------------
   // A task touched a page that is not there, or stored where it may not. Success: touch it again.
   // Any address will do: a stray store is written down wherever it was aimed at.
-  // Errors: lost (torn), refused (a store without a window), not_found (no segment of it is there),
-  // busy, host.
+  // Errors: lost (torn), refused (a store without a window), not_found (no segment of it is
+  // there), busy, host.
   Result<void> fault(ClientId client, std::uint64_t address, bool is_store,
                      std::uint64_t instruction);
   // Makes a range readable. Errors: lost (with the first torn range; the rest is given),
@@ -120,7 +127,7 @@ class Home {
   Result<void> commit_window(ClientId client, WindowId window);
   Result<void> abort_window(ClientId client, WindowId window);
 
-  // --- objects of sync.h -------------------------------------------------------------------------
+  // --- objects of sync.h ------------------------------------------------------------------------
   Result<ObjectId> open_object(ClientId client, SegmentId segment, proto::SyncKind kind,
                                std::string_view name, std::uint64_t parameter);
   Result<std::uint64_t> counter_add(ClientId client, ObjectId object, std::uint64_t delta);
@@ -130,7 +137,7 @@ class Home {
   Result<void> queue_done(ClientId client, ObjectId object, std::uint64_t item);
   Result<QueueProgress> queue_progress(ClientId client, ObjectId object) const;
 
-  // --- housekeeping ------------------------------------------------------------------------------
+  // --- housekeeping -----------------------------------------------------------------------------
   // Ends waits whose deadline has passed.
   void on_tick(std::uint64_t now_ns);
   // Makes memory of freed segments usable again. May take a microsecond for each page of them.
@@ -195,7 +202,8 @@ class Home {
     std::vector<PageCalls::Ticket> tickets;
     std::uint64_t pages = 0;
   };
-  // Takes the windows out of the table and marks their pages; finish_tear then takes the pages back.
+  // Takes the windows out of the table and marks their pages; finish_tear then takes the pages
+  // back.
   Tear begin_tear_locked(std::span<const WindowId> ids);
   void finish_tear(Lock& lock, const Tear& tear);
   Result<WindowId> insert_window_locked(Client& client, Segment& segment, PageRange pages,
@@ -208,8 +216,8 @@ class Home {
   // Closes the pages of a window in the table; the window stays there. A process that is gone has
   // closed. Errors: host.
   Result<void> close_pages(Lock& lock, const ClientRef& client, WindowId id);
-  Result<WindowId> finish_opening(Lock& lock, const ClientRef& client, WindowId id, PageRange pages,
-                                  const Result<void>& opened);
+  Result<WindowId> finish_opening(Lock& lock, const ClientRef& client, WindowId id,
+                                  PageRange pages, const Result<void>& opened);
   Result<void> finish_closing(Lock& lock, ClientId client, WindowId id, PageRange pages,
                               const Result<void>& closed);
 
@@ -220,8 +228,8 @@ class Home {
   bool has_open_window_locked(const Client& client, std::uint32_t page) const;
   Result<void> reopen(Lock& lock, const ClientRef& client, std::uint32_t page);
   // Writes a stopped store down and says so in the log; ends with the lock released.
-  void note_blocked(Lock& lock, const Client& client, const Segment* segment, std::uint64_t address,
-                    std::uint64_t instruction);
+  void note_blocked(Lock& lock, const Client& client, const Segment* segment,
+                    std::uint64_t address, std::uint64_t instruction);
 
   // home_sync.cpp
   std::uint64_t bounded(std::uint64_t deadline_ns, std::uint64_t now) const;

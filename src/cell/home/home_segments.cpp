@@ -68,7 +68,8 @@ Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std
                                          bool keep) {
   if (auto sound = check_create(name, bytes); !sound) return fail(sound.error());
   Lock lock(mutex_);
-  const auto pages = allocate(lock, static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes));
+  const auto count = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
+  const auto pages = allocate(lock, count);
   if (!pages) return fail(Code::exhausted, cause::no_room, parts_.self);
   const auto refuse = [&](Code code, const char* why) {
     frames_.free(*pages);  // nobody was given any of it

@@ -6,8 +6,8 @@ namespace hive::cell {
 
 namespace cause = proto::cause;
 
-// The claim on the name that still counts, or null. Own claims do not end by time: their creator is
-// in this process, and finishes them.
+// The claim on the name that still counts, or null. Own claims do not end by time: their creator
+// is in this process, and finishes them.
 LocalNames::Claim* LocalNames::claim_locked(std::string_view name, std::uint64_t now_ns) {
   const auto at = claims_.find(name);
   if (at == claims_.end()) return nullptr;

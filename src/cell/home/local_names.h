@@ -1,14 +1,16 @@
 // This cell's side of making a name unique in the whole machine.
 //
-// The cell that is to be the home of a new segment first begins the name here, then asks every other
-// live cell to reserve it, confirms, makes the segment, and finishes; the others are told to release.
+// The cell that is to be the home of a new segment first begins the name here, then asks every
+// other live cell to reserve it, confirms, makes the segment, and finishes; the others are told to
+// release.
 //   begin -> ask all others: reserve -> confirm -> create -> finish, and release at the others
 // Two cells that begin the same name at once ask each other: the one with the lower number is
 // granted and the other yields, whatever the order in which the questions arrive anywhere else. A
 // name that was granted before its own cell began is refused there at once.
 //
-// What a cell that died had reserved goes with forget_cell(); a reservation that nobody releases ends
-// after reservation_life_ns. Any thread; never blocks for long. Lock order: mutex_, then the home's.
+// What a cell that died had reserved goes with forget_cell(); a reservation that nobody releases
+// ends after reservation_life_ns. Any thread; never blocks for long. Lock order: mutex_, then the
+// home's.
 #pragma once
 
 #include <cstdint>

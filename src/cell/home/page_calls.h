@@ -1,5 +1,5 @@
-// The calls on page tables that are under way, so that nobody gives pages new memory while an older
-// call could still install them for somebody who must not see them. Under the home's mutex.
+// The calls on page tables that are under way, so that nobody gives pages new memory while an
+// older call could still install them for somebody who must not see them. Under the home's mutex.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
-// The seam between a home and the firewall: what the home asks of the page tables of its clients and
-// of its own frames. fenced.h makes it of the machine's firewall, tests of plain arrays.
+// The seam between a home and the firewall: what the home asks of the page tables of its clients
+// and of its own frames. fenced.h makes it of the machine's firewall, tests of plain arrays.
 //
-// Calls on a ClientSpace may block for tens of milliseconds (on the mmap lock of that process), so a
-// home never makes them with its lock held.
+// Calls on a ClientSpace may block for tens of milliseconds (on the mmap lock of that process), so
+// a home never makes them with its lock held.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,11 @@ namespace hive::cell {
 class ClientSpace {
  public:
   virtual ~ClientSpace() = default;
-  // Makes pages readable; those without memory behind them are skipped. Returns how many are there.
-  // Errors: not_found (the process is gone), host.
+  // Makes pages readable; those without memory behind them are skipped. Returns how many are
+  // there. Errors: not_found (the process is gone), host.
   virtual Result<std::uint32_t> give(machine::PageRange range) = 0;
-  // Lets stores through. Errors: not_found (the process is gone), lost (no memory behind one), host.
+  // Lets stores through. Errors: not_found (the process is gone), lost (no memory behind one),
+  // host.
   virtual Result<void> open(machine::PageRange range) = 0;
   // No store gets through after it returns. Errors: not_found (the process is gone), host.
   virtual Result<void> close(machine::PageRange range) = 0;

@@ -1,13 +1,14 @@
-// What a home publishes in its kernel memory: its segments, who has windows open, whose stores were
-// blocked, and how much of its memory is in use.
+// What a home publishes in its kernel memory: its segments, who has windows open, whose stores
+// were blocked, and how much of its memory is in use.
 //
 // Written by the home alone. Readers on other cells go by careful reference: copy, then check the
 // tags, then believe. How each part stays readable while it changes:
 //   segments   a list. A record is complete before it is linked, and unlinked before it is freed;
 //              its tag count shows a reader that it was reused under him. At most segments_max.
-//   windows    an array of slots. `version` is odd while a slot changes, and task is 0 in a free one.
-//   blocked    a ring. Line i lies in slot i % blocked_lines; `number` is i + 1, stored last, and 0
-//              while the slot changes.
+//   windows    an array of slots. `version` is odd while a slot changes, and task is 0 in a
+//              free one.
+//   blocked    a ring. Line i lies in slot i % blocked_lines; `number` is i + 1, stored last, and
+//              0 while the slot changes.
 //   counters   words, each consistent by itself.
 #pragma once
 

@@ -58,8 +58,8 @@ Publisher::~Publisher() {
   heap_->destroy(blocked_);
 }
 
-SegmentRecord* Publisher::add_segment(std::string_view name, SegmentId id, machine::PageRange pages,
-                                      bool keep) {
+SegmentRecord* Publisher::add_segment(std::string_view name, SegmentId id,
+                                      machine::PageRange pages, bool keep) {
   SegmentRecord* record = heap_->create<SegmentRecord>();
   if (record == nullptr) return nullptr;
   record->id = id;

@@ -1,5 +1,6 @@
-// What a home knows of one work queue: which of the items 0 .. count-1 are leased to whom, which came
-// back from the dead, how many are done. Plain state without locks or clocks; SyncTable says when.
+// What a home knows of one work queue: which of the items 0 .. count-1 are leased to whom, which
+// came back from the dead, how many are done. Plain state without locks or clocks; SyncTable says
+// when.
 //
 // Every item is in exactly one place: fresh (never handed out), returned, leased, or done.
 #pragma once

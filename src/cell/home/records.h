@@ -1,5 +1,5 @@
-// What a home remembers of its clients, segments and windows. Private to Home; guarded by its mutex
-// except where a field says otherwise.
+// What a home remembers of its clients, segments and windows. Private to Home; guarded by its
+// mutex except where a field says otherwise.
 #pragma once
 
 #include <cstdint>

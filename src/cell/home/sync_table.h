@@ -1,8 +1,8 @@
 // The objects of sync.h that this home keeps: counters, barriers and work queues, in the kernel's
 // private memory. Knows who has opened which, and what to do when one of them goes.
 //
-// Not thread-safe: every call under the home's mutex. Outcomes of calls that waited are collected and
-// delivered by the caller without the mutex.
+// Not thread-safe: every call under the home's mutex. Outcomes of calls that waited are collected
+// and delivered by the caller without the mutex.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// A call that waits in a barrier or a queue, and what becomes of such calls. Outcomes are collected
-// under the home's mutex and delivered without it.
+// A call that waits in a barrier or a queue, and what becomes of such calls. Outcomes are
+// collected under the home's mutex and delivered without it.
 #pragma once
 
 #include <cstdint>
