@@ -6,7 +6,8 @@ CPUS := $(shell nproc)
 TEST_JOBS ?= $(shell [ $(CPUS) -lt 2 ] && echo 1 || echo 2)
 
 # Builds, boots a machine of four cells, runs a program on it, kills a cell, shows what went on.
-run: deps build
+run: deps
+	@scripts/build.sh release hive hive-cell hive-node raytrace raytrace-threads
 	@scripts/demo.sh build
 
 build: deps

@@ -24,6 +24,17 @@ function(hive_layer name)
   target_link_libraries(${name} PRIVATE hive_flags)
 endfunction()
 
+# hive_precompile(NAME HEADERS...): parses big headers of libraries once for the target. No source
+# may rely on it: the clang preset builds without.
+function(hive_precompile name)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+endfunction()
+
+# The precompiled headers that all tests share.
+add_executable(hive_test_headers EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/cmake/test_headers.cpp)
+target_link_libraries(hive_test_headers PRIVATE hive_flags GTest::gtest_main)
+hive_precompile(hive_test_headers <gtest/gtest.h> <array> <atomic> <memory> <string> <thread> <vector>)
+
 # hive_test(NAME LIBRARIES... FILES...): a GoogleTest program; files end in .cpp.
 function(hive_test name)
   set(files ${ARGN})
@@ -33,5 +44,6 @@ function(hive_test name)
   add_executable(${name} ${files})
   target_link_libraries(${name} PRIVATE hive_flags ${libraries} GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_precompile_headers(${name} REUSE_FROM hive_test_headers)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
 endfunction()

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Configures and builds one preset: build.sh PRESET
+# Configures and builds one preset, or only some of its targets: build.sh PRESET [TARGET...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly preset=$1
+shift
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -11,4 +12,4 @@ if ! cmake --preset "$preset" >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
-cmake --build --preset "$preset"
+cmake --build --preset "$preset" ${1:+--target "$@"}

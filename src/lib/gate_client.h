@@ -13,8 +13,8 @@
 
 #include <hive/error.h>
 #include "base/ids.h"
+#include "base/spin_policy.h"
 #include "lib/call_slots.h"
-#include "lib/spin_policy.h"
 #include "machine/node_header.h"
 #include "proto/gate.h"
 

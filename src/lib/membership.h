@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/ids.h"
-#include "lib/spin_policy.h"
+#include "base/spin_policy.h"
 #include "machine/layout.h"
 #include "machine/linux/fence.h"
 #include "machine/node_header.h"
@@ -30,7 +30,7 @@ struct Membership {
 
 // What all calls of a session share.
 struct CallState {
-  explicit CallState(int processors) : spin(processors) {}
+  explicit CallState(int processors) : spin(processors > 1) {}
   std::atomic<std::uint32_t> closing{0};  // a futex; 1 once the session is being detached
   SpinPolicy spin;
 };

@@ -147,7 +147,7 @@ class GateClientTest : public ::testing::Test {
   Mapped<proto::GateReplies> replies;
   std::unique_ptr<proto::GateRequests> requests = std::make_unique<proto::GateRequests>();
   std::atomic<std::uint32_t> closing{0};
-  SpinPolicy spin{2};
+  SpinPolicy spin;
   int doorbell = -1;
   std::unique_ptr<GateClient> client;
   std::atomic<bool> stop{false};

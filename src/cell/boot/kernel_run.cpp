@@ -129,8 +129,11 @@ void Kernel::go() {
 
 // The clock word is advanced here and nowhere else, after the servers have shown progress: a receive
 // loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each stops it.
+// Ticks fall on multiples of their length, on all cells at once: waking a processor that sleeps
+// costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
-  std::uint64_t next_tick = now_ns() + tick_ns;
+  const auto tick_after = [](std::uint64_t now) { return (now / tick_ns + 1) * tick_ns; };
+  std::uint64_t next_tick = tick_after(now_ns());
   std::uint64_t served_before = 0;
   int stalled_ticks = 0;
   while (!stop.stop_requested()) {
@@ -138,7 +141,7 @@ void Kernel::receive_loop(const std::stop_token& stop) {
     injection_->hang_point();
     const std::uint64_t now = now_ns();
     if (now < next_tick) continue;
-    next_tick = now + tick_ns;
+    next_tick = tick_after(now);
     home_->on_tick(now);
     gates_->watch(now);
     const std::uint64_t served = rpc_->queued_served();

@@ -35,9 +35,9 @@
 
 #include <hive/error.h>
 #include "base/fd.h"
+#include "base/spin_policy.h"
 #include "cell/gate/dispatcher.h"
 #include "cell/gate/gate.h"
-#include "cell/gate/spin_policy.h"
 
 namespace hive::cell {
 

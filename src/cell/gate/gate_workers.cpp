@@ -85,16 +85,16 @@ bool GateServer::is_stuck(std::uint64_t now) const {
 
 void GateServer::lead(int index) {
   ensure_spare();
-  WorkerSpin policy(has_two_processors());
+  ServerSpin spin(has_two_processors());
   View view;
   std::uint64_t sleep_ns = gate_sleep_min_ns;
   while (is_leader(index) && !stopping_.load(std::memory_order_relaxed)) {
     refresh(view);
     std::uint64_t now = now_ns();
     if (serve_all(index, view, now)) {
-      policy.served(now);
+      spin.served(now);
       sleep_ns = gate_sleep_min_ns;
-    } else if (policy.spin(now)) {
+    } else if (spin.look_again(now)) {
       cpu_relax();
     } else if (is_leader(index)) {
       sleep(index, view, sleep_ns);

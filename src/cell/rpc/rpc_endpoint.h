@@ -31,12 +31,12 @@
 
 #include <hive/error.h>
 #include "base/ids.h"
+#include "base/spin_policy.h"
 #include "cell/rpc/rpc_core.h"
 #include "cell/rpc/rpc_types.h"
 #include "cell/rpc/rpc_waiter.h"
 #include "cell/rpc/server_pool.h"
 #include "cell/rpc/spin_lock.h"
-#include "cell/rpc/spin_policy.h"
 #include "machine/hardware.h"
 
 namespace hive::cell {
@@ -147,7 +147,6 @@ class RpcEndpoint {
   void serve_queued(const QueuedRequest& request);
   void answer(const RpcOrigin& origin, const Result<void>& result, const RpcReply& reply,
               int naps_max);
-  void note_message();
   bool spin_for_mail(std::uint64_t deadline_ns);
   bool may_spin() const { return spin_.load(std::memory_order_relaxed); }
   void hint(CellId cell, const char* cause) const;
@@ -162,9 +161,7 @@ class RpcEndpoint {
   std::unique_ptr<Line[]> lines_;
   std::atomic<std::uint64_t> connected_{0};
   std::array<Patience, 2> patience_;  // with calls served at interrupt level; and queued
-  SpinPolicy receive_spin_;
-  std::uint64_t last_message_ns_ = 0;    // receive thread
-  std::uint64_t message_gap_ns_ = ~std::uint64_t{0};  // between the last two; receive thread
+  ServerSpin receive_spin_;  // receive thread
   ServerPool pool_;
 };
 

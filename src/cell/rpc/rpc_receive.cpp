@@ -13,7 +13,6 @@ constexpr int drain_max = 2 * static_cast<int>(machine::sips_slots);  // message
 constexpr int drain_turns_max = 4;    // before somebody else has to go on
 constexpr int reply_spins_max = 200;  // on a full ring, at interrupt level
 constexpr int reply_naps_max = 100;   // on a full ring, by a server thread
-constexpr std::uint64_t busy_gap_ns = 100 * ns_per_us;  // between messages, that spinning pays for
 
 }  // namespace
 
@@ -133,25 +132,18 @@ void RpcEndpoint::answer(const RpcOrigin& origin, const Result<void>& result,
   core_.counters(origin.from).replies_dropped.fetch_add(1, std::memory_order_relaxed);
 }
 
-void RpcEndpoint::note_message() {
-  const std::uint64_t now = hardware_.now_ns();
-  message_gap_ns_ = now - last_message_ns_;
-  last_message_ns_ = now;
-}
-
 void RpcEndpoint::receive_loop_once(std::uint64_t deadline_ns) {
-  if (drain_all(connected()) > 0) note_message();
-  if (may_spin() && message_gap_ns_ < busy_gap_ns && spin_for_mail(deadline_ns)) return;
+  if (drain_all(connected()) > 0) receive_spin_.served(hardware_.now_ns());
+  if (may_spin() && spin_for_mail(deadline_ns)) return;
   waiter_.sleep_until_mail(connected(), deadline_ns);
-  if (drain_all(waiter_.mail(connected())) > 0) note_message();
+  if (drain_all(waiter_.mail(connected())) > 0) receive_spin_.served(hardware_.now_ns());
 }
 
-// Serves what comes until nothing has come for spin_max_ns. True: the deadline has passed.
+// Serves what comes for as long as it pays to spin for more. True: the deadline has passed.
 bool RpcEndpoint::spin_for_mail(std::uint64_t deadline_ns) {
   std::uint64_t now = hardware_.now_ns();
-  if (!receive_spin_.may_spin() && !receive_spin_.try_again(now)) return now >= deadline_ns;
-  std::uint64_t looked = now;
-  for (;;) {  // ends at the deadline
+  while (now < deadline_ns) {
+    if (!receive_spin_.look_again(now)) return false;
     int taken = 0;
     for (int i = 0; i < spins_per_look; ++i) {
       const CellSet mail = waiter_.mail(connected());
@@ -159,25 +151,10 @@ bool RpcEndpoint::spin_for_mail(std::uint64_t deadline_ns) {
       taken += n;
       if (n == 0) cpu_relax();
     }
-    if (taken > 0) {
-      receive_spin_.succeeded();
-      note_message();
-      looked = last_message_ns_;
-      if (looked >= deadline_ns) return true;
-      continue;
-    }
     now = hardware_.now_ns();
-    if (now >= deadline_ns) return true;
-    if (now - looked > spin_held_up_ns) {
-      receive_spin_.held_up(now);
-      return false;
-    }
-    if (now - last_message_ns_ > spin_max_ns) {
-      receive_spin_.got_nothing(now);
-      return false;
-    }
-    looked = now;
+    if (taken > 0) receive_spin_.served(now);
   }
+  return true;
 }
 
 }  // namespace hive::cell

@@ -112,7 +112,7 @@ void TaskTable::start(TaskRequest request, const std::array<int, 4>& descriptors
     set_variable(request.start.environment, variable);
   }
   set_variable(request.start.environment,
-               std::string(proto::env_cookie) + "=" + std::to_string(record.id));
+               fmt::format("{}={}", proto::env_cookie, record.id));
   auto asked = machine::request_task(starter_channel_, request.start, descriptors[0],
                                      descriptors[1], descriptors[2], descriptors[3]);
   if (!asked) {
