@@ -17,7 +17,7 @@ constexpr std::uint64_t task_end_ns = 10 * ns_per_s;
 // In the machine's own directory, which goes with it.
 Words picture(const char* program, const BenchPlace& place) {
   return {beside_us(program), "--quiet", "--size",   "480x270",
-          "--samples",        "16",      "--output", place.machine.machine().dir + "/bench.png"};
+          "--samples",        "32",      "--output", place.machine.machine().dir + "/bench.png"};
 }
 
 Outcome<double> wall_time(const Outcome<ProgramRun>& run) {

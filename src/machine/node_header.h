@@ -12,7 +12,7 @@
 namespace hive::machine {
 
 inline constexpr std::uint32_t node_magic = 0x45564948;  // "HIVE"
-inline constexpr std::uint32_t node_layout_version = 1;
+inline constexpr std::uint32_t node_layout_version = 2;
 
 // Watchers of a node's lifeline: one word each, because the death of its owner wakes one sleeper
 // for each word. The cells 0..63, the power process, the monitor.
@@ -44,7 +44,10 @@ struct alignas(page_bytes) NodeHeader {
   std::uint64_t heap_offset;      // from here on the kernel's heap
   std::uint64_t root_offset;      // the cell's published root structure; the machine knows no more
 
-  alignas(64) std::atomic<std::uint64_t> clock_word;  // advanced by the receive loop on every tick
+  // Advanced by the receive loop on every tick; the next one comes within tick_ns, which grows on a
+  // cell that has nothing to do.
+  alignas(64) std::atomic<std::uint64_t> clock_word;
+  std::atomic<std::uint64_t> tick_ns;
 
   // A sender rings the doorbell only if the receiver says here that it sleeps.
   alignas(64) std::atomic<std::uint32_t> receiver_asleep;  // receive loop of SIPS

@@ -28,6 +28,7 @@ Step<HiveSource> work(Crew& crew, const hive::Segment& segment, hive::Segment& i
   run_tiles(*scene, *source, sink);
   if (source->ended()) return Stop(*source->ended());
   if (sink.ended()) return Stop(*sink.ended());
+  if (auto reported = source->report_rays(); !reported) return Stop(reported.error());
   return source;
 }
 

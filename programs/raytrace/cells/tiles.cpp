@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <thread>
+#include <utility>
 
 namespace raytrace {
 namespace {
@@ -71,10 +72,7 @@ bool HiveSource::done(std::uint32_t tile, std::uint64_t rays) {
     ended_ = crew_->stop(retired.error(), "cannot hand in a tile").value();
     return false;
   }
-  if (auto counted = rays_.add(rays); !counted && counted.error().code != hive::Code::timed_out) {
-    ended_ = crew_->stop(counted.error(), "cannot count rays").value();
-    return false;
-  }
+  rays_done_ += rays;
   if (progress_ != nullptr && progress_->due()) {
     if (const auto now = queue_.progress()) progress_->show(now->done);
   }
@@ -85,6 +83,14 @@ Step<hive::WorkQueue::Progress> HiveSource::progress() const {
   const auto now = queue_.progress();
   if (!now) return crew_->stop(now.error(), "cannot ask how many tiles are done");
   return *now;
+}
+
+Step<void> HiveSource::report_rays() {
+  auto counted = rays_.add(std::exchange(rays_done_, 0));
+  if (!counted && counted.error().code != hive::Code::timed_out) {
+    return crew_->stop(counted.error(), "cannot count rays");
+  }
+  return {};
 }
 
 Step<std::uint64_t> HiveSource::rays() const {

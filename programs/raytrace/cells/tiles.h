@@ -27,6 +27,8 @@ class HiveSource {
 
   const std::optional<Ended>& ended() const { return ended_; }
   Step<hive::WorkQueue::Progress> progress() const;
+  // Adds the rays of this worker's tiles to those of all; those of a worker that dies are missing.
+  Step<void> report_rays();
   Step<std::uint64_t> rays() const;
 
  private:
@@ -45,6 +47,7 @@ class HiveSource {
   hive::WorkQueue queue_;
   hive::Counter rays_;
   Progress* progress_;
+  std::uint64_t rays_done_ = 0;  // and not yet reported
   std::optional<Ended> ended_;
 };
 

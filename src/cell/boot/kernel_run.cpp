@@ -18,6 +18,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t tick_ns = 10 * ns_per_ms;            // of the clock word
+constexpr std::uint64_t idle_tick_ns = 40 * ns_per_ms;       // with no task and no message
+constexpr std::uint64_t idle_after_ns = ns_per_s;            // since the last of these
 constexpr std::uint64_t control_tick_ns = ns_per_s;          // housekeeping of the control thread
 constexpr std::uint64_t connect_timeout_ns = 10 * ns_per_s;  // to all other cells
 constexpr std::uint64_t kill_timeout_ns = ns_per_s;
@@ -132,16 +134,23 @@ void Kernel::go() {
 // Ticks fall on multiples of their length, on all cells at once: waking a processor that sleeps
 // costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
-  const auto tick_after = [](std::uint64_t now) { return (now / tick_ns + 1) * tick_ns; };
-  std::uint64_t next_tick = tick_after(now_ns());
+  const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
+    return (now / length + 1) * length;
+  };
+  std::uint64_t next_tick = tick_after(now_ns(), tick_ns);
+  std::uint64_t busy_until = next_tick + idle_after_ns;
   std::uint64_t served_before = 0;
   int stalled_ticks = 0;
   while (!stop.stop_requested()) {
     rpc_->receive_loop_once(next_tick);
     injection_->hang_point();
     const std::uint64_t now = now_ns();
-    if (now < next_tick) continue;
-    next_tick = tick_after(now);
+    const bool is_tick = now >= next_tick;
+    if (!is_tick || clients_->tasks() > 0) busy_until = now + idle_after_ns;
+    if (!is_tick) continue;
+    const std::uint64_t length = now < busy_until ? tick_ns : idle_tick_ns;
+    header_->tick_ns.store(length, std::memory_order_relaxed);
+    next_tick = tick_after(now, length);
     home_->on_tick(now);
     gates_->watch(now);
     const std::uint64_t served = rpc_->queued_served();

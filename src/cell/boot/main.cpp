@@ -13,6 +13,7 @@
 #include "cell/boot/kernel.h"
 #include "machine/linux/fd_channel.h"
 #include "machine/linux/power.h"
+#include "machine/linux/process.h"
 
 namespace {
 
@@ -47,6 +48,7 @@ int main(int argc, char** argv) {
   char name[16];
   std::snprintf(name, sizeof name, "hive-cell %d", config->self);
   ::prctl(PR_SET_NAME, name);
+  hive::machine::ask_for_short_slices();
   auto kernel = hive::cell::Kernel::create(std::move(*config));
   if (!kernel) return refuse(kernel.error());
   const int status = (*kernel)->run();

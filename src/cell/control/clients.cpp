@@ -58,6 +58,7 @@ Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, UniqueFd r
   }
   const std::scoped_lock lock(mutex_);
   entries_[gate.number] = {info, std::move(space)};
+  if (info.kind == ClientKind::task) tasks_.fetch_add(1, std::memory_order_relaxed);
   return gate;
 }
 
@@ -72,7 +73,13 @@ Result<void> Clients::admit(const Gate& gate, std::unique_ptr<machine::FencedSpa
 void Clients::remove(const Gate& gate, Leave why) {
   {
     const std::scoped_lock lock(mutex_);
-    entries_.erase(gate.number);
+    const auto found = entries_.find(gate.number);
+    if (found != entries_.end()) {
+      if (found->second.info.kind == ClientKind::task) {
+        tasks_.fetch_sub(1, std::memory_order_relaxed);
+      }
+      entries_.erase(found);
+    }
   }
   gates_.remove(gate.number);
   home_.remove_client(gate.number, why);

@@ -1,6 +1,7 @@
 // Attached processes as clients of the home and its gate server: the registry behind attaching.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,6 +23,9 @@ class Clients final : public ClientRegistry {
   Result<void> admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) override;
   void remove(const Gate& gate, Leave why) override;
 
+  // How many processes other than kernels are attached. Any thread.
+  int tasks() const { return tasks_.load(std::memory_order_relaxed); }
+
   // This node's user memory as the kernel of another cell has it mapped, or null. For measurements.
   std::shared_ptr<ClientSpace> space_of_kernel(CellId cell);
 
@@ -34,6 +38,7 @@ class Clients final : public ClientRegistry {
   GateServer& gates_;
   std::mutex mutex_;
   std::map<std::uint64_t, Entry> entries_;  // guarded by mutex_
+  std::atomic<int> tasks_{0};               // those of entries_ that are tasks
 };
 
 }  // namespace hive::cell
