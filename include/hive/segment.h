@@ -26,9 +26,17 @@ class SegmentImpl;
 
 inline constexpr std::uint64_t page_size = 4096;
 
+// What becomes of the pages of a window whose task dies, or closes it without commit.
+enum class OnLoss : std::uint8_t {
+  tear,      // they are torn: everybody gets `lost` until somebody resets them
+  rollback,  // they get back what they held when the window was opened. The home copies them each
+             // time a window is opened; windows are exclusive ones. If the home fails they are lost.
+};
+
 struct SegmentOptions {
   int home = -1;      // cell whose memory holds it; -1: the task's own cell
   bool keep = false;  // stay when the last task has closed it, until destroy()
+  OnLoss on_loss = OnLoss::tear;
 };
 
 class Segment {
@@ -56,6 +64,18 @@ class Segment {
   Result<WriteWindow> write(std::uint64_t offset, std::uint64_t length,
                             WindowMode mode = WindowMode::exclusive);
   Result<WriteWindow> write_all(WindowMode mode = WindowMode::exclusive);
+
+  // Has the home store bytes: one round trip, no window. If this task dies meanwhile, each 4096
+  // bytes from the first are stored whole or not at all, and nothing is torn. For small things; a
+  // window is faster for more than a few pages, and for stores in place. Errors: busy (another task
+  // has an exclusive window there), lost (the range is torn: reset it first), cell_down, timed_out
+  // (it may have been stored), bad_argument.
+  Result<void> put(std::uint64_t offset, std::span<const std::byte> bytes);
+  template <class T>
+  Result<void> put_as(std::uint64_t offset, const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>, "a segment holds trivially copyable types only");
+    return put(offset, std::as_bytes(std::span(&value, 1)));
+  }
 
   // Copies bytes out without ever raising a signal. Errors: lost, cell_down, bad_argument.
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const;

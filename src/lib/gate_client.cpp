@@ -99,6 +99,11 @@ std::uint32_t GateClient::post(int slot, const GateCall& call,
   std::copy_n(call.name.data(), length, request.name.data());
   std::fill(request.name.begin() + static_cast<std::ptrdiff_t>(length), request.name.end(), '\0');
   request.sleeping.store(0, std::memory_order_relaxed);
+  if (!call.data.empty()) {
+    auto* data = reinterpret_cast<std::byte*>(with_.requests) + proto::gate_data_offset +
+                 i * proto::gate_data_bytes;
+    std::ranges::copy(call.data.first(std::min(call.data.size(), proto::gate_data_bytes)), data);
+  }
 
   const std::uint32_t sequence = sequences_[i].load(std::memory_order_relaxed) + 1;
   sequences_[i].store(sequence, std::memory_order_relaxed);

@@ -8,7 +8,9 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include <hive/error.h>
@@ -30,6 +32,7 @@ struct GateCall {
   std::array<std::uint64_t, 6> args{};
   std::string_view name{};        // at most 63 bytes
   std::uint64_t deadline_ns = 0;  // absolute; 0: call_timeout_ns from now
+  std::span<const std::byte> data{};  // at most gate_data_bytes
 };
 
 // What a call looks at beside its own slot. All of it outlives the client.

@@ -24,7 +24,7 @@ Result<RequestPage> RequestPage::create() {
     return host();
   }
   void* const memory = ::mmap(nullptr, proto::gate_request_bytes, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_POPULATE, page.descriptor_.get(), 0);
+                              MAP_SHARED, page.descriptor_.get(), 0);
   if (memory == MAP_FAILED) return host();
   page.requests_ = new (memory) proto::GateRequests;
   // After mapping: the last seal also forbids a writable mapping to ourselves.

@@ -42,6 +42,9 @@ Result<WriteWindow> Segment::write_all(WindowMode mode) { return write(0, size()
 Result<void> Segment::read(std::uint64_t offset, std::span<std::byte> out) const {
   return impl_->read(offset, out);
 }
+Result<void> Segment::put(std::uint64_t offset, std::span<const std::byte> bytes) {
+  return impl_->put(offset, bytes);
+}
 Result<void> Segment::touch(std::uint64_t offset, std::uint64_t length) const {
   return impl_->touch(offset, length);
 }

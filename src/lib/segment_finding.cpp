@@ -65,7 +65,7 @@ Result<std::shared_ptr<SegmentImpl>> open_once(const std::shared_ptr<SessionImpl
 
 Result<std::shared_ptr<SegmentImpl>> create_segment(const std::shared_ptr<SessionImpl>& session,
                                                     std::string_view name, std::uint64_t bytes,
-                                                    CellId home, bool keep) {
+                                                    CellId home, std::uint64_t flags) {
   if (auto usable = session->check(); !usable) return fail(usable.error());
   if (auto good = check_name(name); !good) return fail(good.error());
   const Membership& membership = session->membership();
@@ -76,7 +76,7 @@ Result<std::shared_ptr<SegmentImpl>> create_segment(const std::shared_ptr<Sessio
   const std::uint64_t whole = (bytes + page_bytes - 1) / page_bytes * page_bytes;
   auto made = at_home(session, at,
                       {.op = GateOp::segment_create,
-                       .args = {whole, keep ? proto::segment_flag_keep : 0},
+                       .args = {whole, flags},
                        .name = name});
   if (made && (*made)->bytes() < bytes) return fail(Code::corrupt, cause_bad_reply, at);
   return made;

@@ -116,6 +116,28 @@ Result<void> SegmentImpl::copy_out(std::uint64_t offset, std::span<std::byte> ou
   return fail(Code::lost, "the home takes the pages away as fast as it gives them", home());
 }
 
+// A store that spans slots of data goes in several calls; each is whole or not there.
+Result<void> SegmentImpl::put(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (auto pages = pages_of(offset, bytes.size()); !pages) return fail(pages.error());
+  const Patience patience;
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min<std::size_t>(bytes.size(), proto::gate_data_bytes));
+    auto stored = call({.op = GateOp::segment_store,
+                        .args = {place_.id, offset, part.size()},
+                        .data = part});
+    if (!stored) {
+      if (stored.error().code != Code::host || !patience.allows(Code::host)) {
+        return fail(stored.error());
+      }
+      session_->pause(patience_pause_ns);
+      continue;
+    }
+    offset += part.size();
+    bytes = bytes.subspan(part.size());
+  }
+  return {};
+}
+
 Result<void> SegmentImpl::reset(std::uint64_t offset, std::uint64_t length) {
   const auto pages = pages_of(offset, length);
   if (!pages) return fail(pages.error());

@@ -52,6 +52,7 @@ class SegmentImpl {
   Result<GateValues> call(const GateCall& call) const;
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const;
+  Result<void> put(std::uint64_t offset, std::span<const std::byte> bytes);
   Result<void> touch(std::uint64_t offset, std::uint64_t length) const;
   Result<void> reset(std::uint64_t offset, std::uint64_t length);
   Result<void> destroy();
@@ -95,7 +96,7 @@ class SegmentImpl {
 // What Session does with segments; see session.h for the errors.
 Result<std::shared_ptr<SegmentImpl>> create_segment(const std::shared_ptr<SessionImpl>& session,
                                                     std::string_view name, std::uint64_t bytes,
-                                                    CellId home, bool keep);
+                                                    CellId home, std::uint64_t flags);
 Result<std::shared_ptr<SegmentImpl>> open_segment(const std::shared_ptr<SessionImpl>& session,
                                                   std::string_view name,
                                                   std::chrono::nanoseconds wait);

@@ -48,7 +48,10 @@ std::string Session::span_id() const { return impl_->membership().span_id; }
 
 Result<Segment> Session::create(std::string_view name, std::uint64_t size,
                                 const SegmentOptions& options) {
-  auto impl = lib::create_segment(impl_, name, size, options.home, options.keep);
+  const std::uint64_t flags =
+      (options.keep ? proto::segment_flag_keep : 0) |
+      (options.on_loss == OnLoss::rollback ? proto::segment_flag_rollback : 0);
+  auto impl = lib::create_segment(impl_, name, size, options.home, flags);
   if (!impl) return fail(impl.error());
   return Segment(std::move(*impl));
 }

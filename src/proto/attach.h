@@ -19,7 +19,7 @@
 namespace hive::proto {
 
 inline constexpr std::uint32_t attach_magic = 0x41565648;  // "HVVA"
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 
 enum class AttachKind : std::uint32_t { task = 1, kernel = 2 };
 

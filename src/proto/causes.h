@@ -51,6 +51,13 @@ inline constexpr const char* host_refused = "Linux refused to change the pages o
 inline constexpr const char* process_gone = "the process has ended";
 inline constexpr const char* object_name = "an object's name has 1 to 31 printable characters";
 inline constexpr const char* open_limit = "the task has opened this segment too many times";
+inline constexpr const char* being_restored = "its last committed content is being put back";
+inline constexpr const char* rollback_shared =
+    "a segment that is rolled back on loss has exclusive windows only";
+inline constexpr const char* rollback_limit = "the cell has no room to keep what the pages hold now";
+inline constexpr const char* lock_broken =
+    "a task died while it held the mutex; what it guards may be half done: mend it, then reset";
+inline constexpr const char* not_held = "the mutex is not held by this task";
 }  // namespace cause
 
 inline constexpr std::array causes = {
@@ -92,6 +99,11 @@ inline constexpr std::array causes = {
     cause::process_gone,
     cause::object_name,
     cause::open_limit,
+    cause::being_restored,
+    cause::rollback_shared,
+    cause::rollback_limit,
+    cause::lock_broken,
+    cause::not_held,
 };
 
 inline std::uint16_t cause_index(std::string_view text) {

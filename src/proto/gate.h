@@ -49,12 +49,19 @@ enum class GateOp : std::uint16_t {
   queue_take,       // args: object; waits -> item (all ones: every item is done)
   queue_done,       // args: object, item
   queue_progress,   // args: object -> done, leased, handed out again
+  segment_store,    // args: segment, offset, bytes: stores the data of the slot there
+  lock_open,        // args: segment, kind (LockKind); name -> object, page of the node, token, record
+  lock_reset,       // args: object
   count_            // number of operations
 };
 
 enum class SyncKind : std::uint64_t { counter = 1, barrier = 2, queue = 3 };
 
+// Which page holds what of a lock is in lock.h.
+enum class LockKind : std::uint64_t { mutex = 1, condition = 2 };
+
 inline constexpr std::uint64_t segment_flag_keep = 1;
+inline constexpr std::uint64_t segment_flag_rollback = 2;
 
 struct alignas(64) GateRequest {
   GateOp op = GateOp::none;
@@ -89,7 +96,12 @@ struct GateReplies {
   std::array<GateReply, gate_slots> slots{};
 };
 
-inline constexpr std::uint64_t gate_request_bytes = 8192;  // of the memfd, sealed against shrinking
-static_assert(sizeof(GateRequests) <= gate_request_bytes);
+// The memfd of the requests, sealed against shrinking: GateRequests, and from gate_data_offset on
+// the data of each slot, which takes memory only where it is used.
+inline constexpr std::uint64_t gate_data_offset = 8192;
+inline constexpr std::uint64_t gate_data_bytes = 4096;  // of each slot
+inline constexpr std::uint64_t gate_request_bytes =
+    gate_data_offset + gate_slots * gate_data_bytes;
+static_assert(sizeof(GateRequests) <= gate_data_offset);
 
 }  // namespace hive::proto

@@ -1,6 +1,7 @@
 #include "fake_pages.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace hive::cell::test {
@@ -48,6 +49,38 @@ Result<void> FakeNode::refill(PageRange range) {
     pages_[p].hole = false;
     pages_[p].content = 0;
   }
+  return {};
+}
+
+namespace {
+
+// Calls word(page, position in the bytes) for each page whose first word lies in the range.
+template <class Word>
+void each_first_word(std::uint64_t offset, std::size_t bytes, Word word) {
+  constexpr std::uint64_t size = machine::page_bytes;
+  for (std::uint64_t at = (offset + size - 1) / size * size;
+       at + sizeof(std::uint64_t) <= offset + bytes; at += size) {
+    word(static_cast<std::uint32_t>(at / size), static_cast<std::size_t>(at - offset));
+  }
+}
+
+}  // namespace
+
+Result<void> FakeNode::read(std::uint64_t offset, std::span<std::byte> out) {
+  const std::scoped_lock lock(mutex_);
+  std::fill(out.begin(), out.end(), std::byte{0});
+  each_first_word(offset, out.size(), [&](std::uint32_t page, std::size_t at) {
+    std::memcpy(out.data() + at, &pages_[page].content, sizeof pages_[page].content);
+  });
+  return {};
+}
+
+Result<void> FakeNode::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::scoped_lock lock(mutex_);
+  each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at) {
+    std::memcpy(&pages_[page].content, bytes.data() + at, sizeof pages_[page].content);
+    pages_[page].hole = false;
+  });
   return {};
 }
 

@@ -26,6 +26,9 @@ class FakeNode final : public FrameMemory {
 
   Result<void> take_back(PageRange range) override;
   Result<void> refill(PageRange range) override;
+  // Of each page only the first word is kept.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> out) override;
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) override;
 
   std::shared_ptr<FakeSpace> make_space();
   std::vector<std::string> breaches() const {

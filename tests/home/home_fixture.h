@@ -81,8 +81,8 @@ class HomeTest : public ::testing::Test {
     home->remove_client(client.id, Leave::died);
   }
   SegmentView make(const TestClient& client, const std::string& name, std::uint32_t count,
-                   bool keep = false) {
-    auto made = home->create_segment(client.id, name, count * page, keep);
+                   bool keep = false, bool rollback = false) {
+    auto made = home->create_segment(client.id, name, count * page, keep, rollback);
     EXPECT_TRUE(made) << made.error().message();
     return made ? *made : SegmentView{};
   }

@@ -1,5 +1,5 @@
 // The two seams of the tile loop, as Hive has them: tiles come from a work queue that takes back
-// what the dead had leased, and go through write windows into the image segment.
+// what the dead had leased, and go into the image segment, stored by its home.
 #pragma once
 
 #include <hive/hive.h>
@@ -51,7 +51,7 @@ class HiveSource {
   std::optional<Ended> ended_;
 };
 
-// Stores tiles: opens a tile's pages to this task alone, copies, closes them again. A tile that
+// Stores tiles through the home of the image. A tile that
 // another worker tore while it died is reset and stored anew.
 class HiveSink {
  public:

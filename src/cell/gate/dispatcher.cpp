@@ -42,7 +42,7 @@ std::uint32_t narrow(std::uint64_t number) {
 
 bool has_name(GateOp op) {
   return op == GateOp::segment_create || op == GateOp::segment_open ||
-         op == GateOp::segment_find || op == GateOp::sync_open;
+         op == GateOp::segment_find || op == GateOp::sync_open || op == GateOp::lock_open;
 }
 
 }  // namespace
@@ -73,6 +73,7 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     case GateOp::window_abort:
     case GateOp::segment_reset:
     case GateOp::segment_give: return call_pages(gate->client(), request);
+    case GateOp::segment_store: return store(*gate, taken);
     case GateOp::segment_create:
     case GateOp::segment_open:
     case GateOp::segment_find:
@@ -99,6 +100,15 @@ Dispatcher::Call Dispatcher::call_pages(ClientId client, const RequestCopy& requ
   }
 }
 
+Dispatcher::Call Dispatcher::store(const Gate& gate, const TakenRequest& taken) {
+  const auto& args = taken.request.args;
+  std::array<std::byte, proto::gate_data_bytes> data;
+  if (args[2] > data.size()) return senseless();
+  const std::span bytes(data.data(), static_cast<std::size_t>(args[2]));
+  if (!gate.copy_data(taken.slot, bytes)) return senseless();
+  return answer_of(home_.store(gate.client(), args[0], args[1], bytes));
+}
+
 Dispatcher::Call Dispatcher::call_segments(const std::shared_ptr<Gate>& gate,
                                            const TakenRequest& taken) {
   const RequestCopy& request = taken.request;
@@ -118,17 +128,19 @@ Dispatcher::Call Dispatcher::create(const std::shared_ptr<Gate>& gate, const Tak
                                     std::string_view name) {
   const std::uint64_t bytes = taken.request.args[0];
   const std::uint64_t flags = taken.request.args[1];
-  if ((flags & ~proto::segment_flag_keep) != 0) return senseless();
+  constexpr std::uint64_t known = proto::segment_flag_keep | proto::segment_flag_rollback;
+  if ((flags & ~known) != 0) return senseless();
   if (auto sound = home_.check_create(name, bytes); !sound) return fail(sound.error());
-  const bool keep = (flags & proto::segment_flag_keep) != 0;
   names_.reserve(name, [this, gate, slot = taken.slot, sequence = taken.sequence,
-                        text = std::string(name), bytes, keep](const Result<void>& reserved) {
+                        text = std::string(name), bytes, flags](const Result<void>& reserved) {
     if (!reserved) {
       gate->answer(slot, sequence, fail(reserved.error()));
       return;
     }
-    later_([this, gate, slot, sequence, text, bytes, keep] {
-      const auto made = home_.create_segment(gate->client(), text, bytes, keep);
+    later_([this, gate, slot, sequence, text, bytes, flags] {
+      const bool keep = (flags & proto::segment_flag_keep) != 0;
+      const bool rollback = (flags & proto::segment_flag_rollback) != 0;
+      const auto made = home_.create_segment(gate->client(), text, bytes, keep, rollback);
       names_.release(text);
       gate->answer(slot, sequence, answer_of(made));
     });

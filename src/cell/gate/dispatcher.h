@@ -39,6 +39,7 @@ class Dispatcher {
   using Call = std::optional<Answer>;  // none: the answer comes later
 
   Call call(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
+  Call store(const Gate& gate, const TakenRequest& taken);
   Call call_pages(ClientId client, const RequestCopy& request);
   Call call_segments(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Call call_sync(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);

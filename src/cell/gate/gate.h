@@ -54,6 +54,11 @@ class Gate {
   // The next request of a slot at or after `slot`; false when there is none. With the claim.
   bool take(std::uint32_t from_slot, TakenRequest& out) noexcept;
 
+  // The data that came with a request that was taken and is not answered yet.
+  bool copy_data(std::uint32_t slot, std::span<std::byte> out) const noexcept {
+    return requests_.copy_data(slot, out);
+  }
+
   // Answers a request that was taken; a second answer to it is ignored. Any thread.
   void answer(std::uint32_t slot, std::uint32_t sequence,
               const Result<GateValues>& result) noexcept;

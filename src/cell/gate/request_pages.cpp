@@ -38,8 +38,8 @@ Result<RequestPages> RequestPages::map(UniqueFd memfd) {
       ::fstatfs(memfd.get(), &where) != 0 || where.f_type != TMPFS_MAGIC) {
     return fail(Code::bad_argument, "the request memory is no memfd sealed against shrinking");
   }
-  void* memory = ::mmap(nullptr, proto::gate_request_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE,
-                        memfd.get(), 0);
+  void* memory =
+      ::mmap(nullptr, proto::gate_request_bytes, PROT_READ, MAP_SHARED, memfd.get(), 0);
   if (memory == MAP_FAILED) {
     return fail(Code::host, "Linux refused to map the request memory", -1, errno);
   }
@@ -71,6 +71,12 @@ bool RequestPages::posted(std::uint32_t slot, std::uint32_t& value) const noexce
 }
 bool RequestPages::sleeping(std::uint32_t slot, std::uint32_t& value) const noexcept {
   return safe_load32(&requests_->slots[slot].sleeping, value);
+}
+bool RequestPages::copy_data(std::uint32_t slot, std::span<std::byte> out) const noexcept {
+  if (!mapped_ || slot >= proto::gate_slots || out.size() > proto::gate_data_bytes) return false;
+  const auto* data = reinterpret_cast<const std::byte*>(requests_) + proto::gate_data_offset +
+                     slot * proto::gate_data_bytes;
+  return safe_copy(out.data(), data, out.size());
 }
 bool RequestPages::copy(std::uint32_t slot, RequestCopy& out) const noexcept {
   return safe_copy(&out, &requests_->slots[slot], sizeof out);

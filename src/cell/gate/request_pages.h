@@ -4,8 +4,10 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include <hive/error.h>
@@ -45,6 +47,8 @@ class RequestPages {
   bool posted(std::uint32_t slot, std::uint32_t& value) const noexcept;
   bool sleeping(std::uint32_t slot, std::uint32_t& value) const noexcept;
   bool copy(std::uint32_t slot, RequestCopy& out) const noexcept;
+  // The first bytes of the slot's data, at most gate_data_bytes. Also false where there is none.
+  bool copy_data(std::uint32_t slot, std::span<std::byte> out) const noexcept;
 
  private:
   explicit RequestPages(const proto::GateRequests* requests) : requests_(requests) {}

@@ -33,6 +33,12 @@ class NodeFrameMemory final : public FrameMemory {
   explicit NodeFrameMemory(machine::NodeMemory& memory) : memory_(memory) {}
   Result<void> take_back(machine::PageRange range) override { return memory_.take_back(range); }
   Result<void> refill(machine::PageRange range) override { return memory_.refill(range); }
+  Result<void> read(std::uint64_t offset, std::span<std::byte> out) override {
+    return memory_.read(offset, out);
+  }
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    return memory_.write(offset, bytes);
+  }
 
  private:
   machine::NodeMemory& memory_;

@@ -32,6 +32,9 @@
 //  8. Memory that anybody was ever given is taken back and refilled before it serves another
 //     segment.
 //  9. A client that leaves without windows changes no page.
+// 10. A window of a segment that is rolled back holds what its pages held before they were opened.
+//     Torn, they are marked as being restored besides; whoever comes is told busy, until they have
+//     their old content, or, if Linux has no memory for it, are torn like others.
 //
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
@@ -95,8 +98,9 @@ class Home {
   // from the beginning of the segment; where a SegmentView tells its place, from that of the node.
 
   // Errors: bad_argument, exists, exhausted. Opens it in the client, too.
+  // `rollback`: a window that is not committed is put back to what was there before it.
   Result<SegmentView> create_segment(ClientId client, std::string_view name, std::uint64_t bytes,
-                                     bool keep);
+                                     bool keep, bool rollback = false);
   // What create_segment would refuse at once, before the name is reserved in the whole machine.
   Result<void> check_create(std::string_view name, std::uint64_t bytes) const;
   // Errors: not_found, exhausted.
@@ -121,6 +125,14 @@ class Home {
   Result<void> give(ClientId client, SegmentId segment, std::uint64_t first, std::uint64_t pages);
 
   // Errors: busy, lost (with the first torn range), bad_argument, exhausted, host.
+  // Stores bytes for the client, whole or not at all, without opening anything to it. Errors: busy
+  // (another client has an exclusive window there), lost, bad_argument (also when larger than
+  // store_bytes_max), host.
+  Result<void> store(ClientId client, SegmentId segment, std::uint64_t offset,
+                     std::span<const std::byte> bytes);
+
+  // A segment that is rolled back has exclusive windows only, and the cell a bound for what it
+  // keeps for them.
   Result<WindowId> open_window(ClientId client, SegmentId segment, std::uint64_t first,
                                std::uint64_t pages, WindowMode mode);
   // The window is gone in every case. Errors: not_found, lost (with the first torn range).
@@ -187,19 +199,29 @@ class Home {
   Result<void> refill(PageRange range) const;
   void clean_up_locked(Lock& lock);
   void clean_range(Lock& lock, PageRange range);
-  Result<void> renew(Lock& lock, PageRange torn_run);
+  // `content`: null for zeros.
+  Result<void> renew(Lock& lock, PageRange torn_run, const std::vector<std::byte>* content);
+  struct Restore {
+    SegmentId segment = 0;
+    PageRange pages;
+    std::shared_ptr<const std::vector<std::byte>> content;
+  };
+  void restore(Lock& lock, const Restore& what);
   bool wait_for_calls(Lock& lock, PageRange range);
   bool wait_for_calls_of(Lock& lock, ClientId client, PageRange range);
   void end_call_locked(PageCalls::Ticket ticket);
   std::vector<std::shared_ptr<ClientSpace>> spaces_locked() const;
   void set_torn_locked(PageRange range, bool torn);
   Error lost_locked(PageRange range);
+  // Pages of the range are torn: lost, or busy while they are being restored.
+  Error torn_error_locked(PageRange range);
   Error host_error(const Error& e) const;
 
   // home_windows.cpp
   struct Tear {
     std::vector<PageRange> ranges;
     std::vector<PageCalls::Ticket> tickets;
+    std::vector<Restore> restores;
     std::uint64_t pages = 0;
   };
   // Takes the windows out of the table and marks their pages; finish_tear then takes the pages
@@ -209,6 +231,7 @@ class Home {
   Result<WindowId> insert_window_locked(Client& client, Segment& segment, PageRange pages,
                                         WindowMode mode);
   Window* own_window_locked(ClientId client, WindowId id);
+  Result<void> keep_content(Lock& lock, ClientId client, WindowId id, PageRange pages);
   void erase_window_locked(WindowId id);
   bool is_held_locked(const Segment& segment, PageRange pages, WindowMode mode) const;
   bool has_window_locked(const Segment& segment, PageRange pages) const;
@@ -241,6 +264,7 @@ class Home {
   Publisher publisher_;
   FrameAllocator frames_;
   PageBits torn_;
+  PageBits restoring_;  // torn, and about to have their last committed content again
   PageBits touched_;  // was given to somebody since it was last refilled
   PageCalls page_calls_;
   std::map<ClientId, ClientRef> clients_;
@@ -249,6 +273,7 @@ class Home {
   std::map<std::uint32_t, SegmentId> by_page_;  // first page of each segment
   std::unordered_map<WindowId, Window> windows_;
   SyncTable sync_;
+  std::uint64_t rollback_bytes_ = 0;  // kept for open windows
   std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
   bool cleaning_ = false;
   ClientId last_client_ = 0;

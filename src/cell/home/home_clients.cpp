@@ -23,6 +23,7 @@ Home::Home(Parts parts, Publisher publisher)
       publisher_(std::move(publisher)),
       frames_(parts_.layout.user_pages()),
       torn_(parts_.layout.user_pages()),
+      restoring_(parts_.layout.user_pages()),
       touched_(parts_.layout.user_pages()) {}
 
 Home::~Home() = default;
@@ -96,8 +97,14 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   finish_tear(lock, tear);
   lock.unlock();
   out.deliver();
-  if (tear.pages != 0) {
-    lines.push_back(fmt::format("cell {}: {} pages are torn", parts_.self, tear.pages));
+  std::uint64_t restored = 0;
+  for (const Restore& what : tear.restores) restored += what.pages.count;
+  if (tear.pages != restored) {
+    lines.push_back(fmt::format("cell {}: {} pages are torn", parts_.self, tear.pages - restored));
+  }
+  if (restored != 0) {
+    lines.push_back(fmt::format("cell {}: {} pages are put back to their last committed content",
+                                parts_.self, restored));
   }
   for (const std::string& line : lines) log(line);
 }

@@ -40,7 +40,9 @@ Result<void> Home::fault(ClientId id, std::uint64_t address, bool is_store,
     if (is_store) note_blocked(lock, **client, segment, address, instruction);
     return fail(Code::not_found, why, parts_.self);
   }
-  if (torn_.test(page)) return fail(lost_locked({page, segment->pages.end() - page}));
+  if (torn_.test(page)) {
+    return fail(torn_error_locked({page, segment->pages.end() - page}));
+  }
   if (has_open_window_locked(**client, page)) return reopen(lock, *client, page);
   if (is_store) {
     note_blocked(lock, **client, segment, address, instruction);
@@ -57,7 +59,7 @@ Result<void> Home::load_fault(Lock& lock, const ClientRef& client, PageRange aro
   client->space->forget({page, 1});
   const auto given = give_runs(lock, client, around);
   if (!given) return given;
-  if (torn_.test(page)) return fail(lost_locked({page, 1}));
+  if (torn_.test(page)) return fail(torn_error_locked({page, 1}));
   return {};
 }
 
@@ -140,7 +142,7 @@ Result<void> Home::give(ClientId id, SegmentId segment_id, std::uint64_t first,
   if (!place) return fail(place.error());
   const auto given = give_runs(lock, place->client, place->range);
   if (!given) return given;
-  if (torn_.any(place->range)) return fail(lost_locked(place->range));
+  if (torn_.any(place->range)) return fail(torn_error_locked(place->range));
   return {};
 }
 

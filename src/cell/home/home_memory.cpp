@@ -72,16 +72,34 @@ void Home::clean_range(Lock& lock, PageRange range) {
 }
 
 // Gives torn pages new memory and makes them plain again. No call is on them, and none can begin.
-Result<void> Home::renew(Lock& lock, PageRange torn_run) {
+Result<void> Home::renew(Lock& lock, PageRange torn_run, const std::vector<std::byte>* content) {
   const auto ticket = page_calls_.begin(0, torn_run);
   const auto spaces = spaces_locked();
   lock.unlock();
   for (const auto& space : spaces) space->forget(torn_run);
   auto filled = refill(torn_run);
+  if (filled && content != nullptr) {
+    filled = parts_.memory->write(torn_run.first * page_bytes, *content);
+    // Half of it must not be taken for the whole.
+    if (!filled) take_back({&torn_run, 1});
+  }
   lock.lock();
   end_call_locked(ticket);
   if (filled) set_torn_locked(torn_run, false);
   return filled;
+}
+
+// The pages were torn and taken back, and are marked as being restored, so that no call begins on
+// them; but one may still be on its way.
+void Home::restore(Lock& lock, const Restore& what) {
+  const bool settled = wait_for_calls(lock, what.pages);
+  const Segment* segment = segment_at_locked(what.pages.first);
+  if (segment == nullptr || segment->id != what.segment) return;  // it is gone meanwhile
+  if (settled) (void)renew(lock, what.pages, what.content.get());
+  segment = segment_at_locked(what.pages.first);
+  if (segment == nullptr || segment->id != what.segment) return;
+  restoring_.assign(what.pages, false);
+  calls_done_.notify_all();
 }
 
 Result<void> Home::reset(ClientId id, SegmentId segment_id, std::uint64_t first,
@@ -97,11 +115,12 @@ Result<void> Home::reset(ClientId id, SegmentId segment_id, std::uint64_t first,
     }
     const auto run = torn_.first_run(place->range, true);
     if (!run) return {};
+    if (restoring_.any(*run)) return fail(torn_error_locked(*run));
     if (page_calls_.any_on(*run)) {
       if (!wait_for_calls(lock, *run)) return fail(Code::busy, cause::pages_in_use, parts_.self);
       continue;
     }
-    if (auto renewed = renew(lock, *run); !renewed) return fail(renewed.error());
+    if (auto renewed = renew(lock, *run, nullptr); !renewed) return fail(renewed.error());
   }
   return fail(Code::busy, cause::pages_in_use, parts_.self);
 }
@@ -172,6 +191,11 @@ Error Home::lost_locked(PageRange range) {
   e.lost_range = {std::uint64_t{lost.first - base} * page_bytes,
                   std::uint64_t{lost.count} * page_bytes};
   return e;
+}
+
+Error Home::torn_error_locked(PageRange range) {
+  if (!restoring_.any(range)) return lost_locked(range);
+  return error(Code::busy, cause::being_restored, parts_.self);
 }
 
 // An error of the machine in words that a task knows.

@@ -65,7 +65,7 @@ Result<void> Home::check_create(std::string_view name, std::uint64_t bytes) cons
 }
 
 Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std::uint64_t bytes,
-                                         bool keep) {
+                                         bool keep, bool rollback) {
   if (auto sound = check_create(name, bytes); !sound) return fail(sound.error());
   Lock lock(mutex_);
   const auto count = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
@@ -87,6 +87,7 @@ Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std
   segment.name = name;
   segment.pages = *pages;
   segment.keep = keep;
+  segment.rollback = rollback;
   segment.clients = 1;
   segment.record = record;
   record->clients.store(1, std::memory_order_relaxed);
@@ -167,6 +168,7 @@ void Home::forget_segment_locked(Segment& segment, Outcomes& out) {
   segments_.erase(segment.id);
 
   root()->pages_torn.fetch_sub(torn_.assign(pages, false), std::memory_order_relaxed);
+  restoring_.assign(pages, false);
   root()->pages_in_segments.fetch_sub(pages.count, std::memory_order_relaxed);
   for (const PageRange clean : touched_.runs(pages, false)) frames_.free(clean);
   for (const PageRange used : touched_.runs(pages, true)) {

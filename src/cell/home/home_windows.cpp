@@ -17,19 +17,52 @@ Result<WindowId> Home::open_window(ClientId id, SegmentId segment_id, std::uint6
   const auto place = settled_place(lock, id, segment_id, first, pages);
   if (!place) return fail(place.error());
   const PageRange range = place->range;
-  if (torn_.any(range)) return fail(lost_locked(range));
+  if (torn_.any(range)) return fail(torn_error_locked(range));
+  const std::uint64_t bytes = std::uint64_t{range.count} * machine::page_bytes;
+  if (place->segment->rollback) {
+    if (mode == WindowMode::shared) {
+      return fail(Code::bad_argument, cause::rollback_shared, parts_.self);
+    }
+    if (bytes > rollback_bytes_max - rollback_bytes_) {
+      return fail(Code::exhausted, cause::rollback_limit, parts_.self);
+    }
+  }
   if (is_held_locked(*place->segment, range, mode)) {
     return fail(Code::busy, cause::window_held, parts_.self);
   }
   const auto window = insert_window_locked(*place->client, *place->segment, range, mode);
   if (!window) return fail(window.error());
   touched_.assign(range, true);
+  const bool rollback = place->segment->rollback;
   const auto ticket = page_calls_.begin(id, range);
+  if (rollback) {
+    if (auto kept = keep_content(lock, id, *window, range); !kept) {
+      end_call_locked(ticket);
+      return fail(kept.error());
+    }
+  }
   lock.unlock();
   const auto opened = place->client->space->open(range);
   lock.lock();
   end_call_locked(ticket);
   return finish_opening(lock, place->client, *window, range, opened);
+}
+
+// Invariant 10. After an error the window is gone, and nothing was opened. A window that another
+// thread took out of the table meanwhile was not torn, since it held nothing.
+Result<void> Home::keep_content(Lock& lock, ClientId client, WindowId id, PageRange pages) {
+  lock.unlock();
+  auto content = std::make_shared<std::vector<std::byte>>(pages.count * machine::page_bytes);
+  const auto read = parts_.memory->read(pages.first * machine::page_bytes, *content);
+  lock.lock();
+  Window* window = own_window_locked(client, id);
+  if (window == nullptr) return fail(Code::not_found, cause::segment_not_open, parts_.self);
+  if (read) {
+    window->before = std::move(content);
+    return {};
+  }
+  erase_window_locked(id);
+  return fail(host_error(read.error()));
 }
 
 Result<WindowId> Home::finish_opening(Lock& lock, const ClientRef& client, WindowId id,
@@ -139,8 +172,17 @@ Home::Tear Home::begin_tear_locked(std::span<const WindowId> ids) {
   Tear tear;
   std::vector<PageRange> ranges;
   for (const WindowId id : ids) {
-    const PageRange pages = windows_.at(id).pages;
+    const Window& window = windows_.at(id);
+    const PageRange pages = window.pages;
+    if (window.rollback && window.before == nullptr) {
+      erase_window_locked(id);  // not a page of it was open yet
+      continue;
+    }
     set_torn_locked(pages, true);
+    if (window.rollback) {
+      restoring_.assign(pages, true);
+      tear.restores.push_back({window.segment, pages, window.before});
+    }
     ranges.push_back(pages);
     erase_window_locked(id);
   }
@@ -167,6 +209,7 @@ void Home::finish_tear(Lock& lock, const Tear& tear) {
   take_back(tear.ranges);
   lock.lock();
   for (const auto ticket : tear.tickets) end_call_locked(ticket);
+  for (const Restore& what : tear.restores) restore(lock, what);
 }
 
 Result<WindowId> Home::insert_window_locked(Client& client, Segment& segment, PageRange pages,
@@ -188,6 +231,8 @@ Result<WindowId> Home::insert_window_locked(Client& client, Segment& segment, Pa
   window.mode = mode;
   window.slot = *slot;
   window.own_cell = client.info.cell == parts_.self;
+  window.rollback = segment.rollback;
+  if (window.rollback) rollback_bytes_ += std::uint64_t{pages.count} * machine::page_bytes;
   windows_.emplace(window.id, window);
   client.windows.push_back(window.id);
   segment.windows.push_back(window.id);
@@ -201,6 +246,7 @@ void Home::erase_window_locked(WindowId id) {
   HIVE_CHECK(at != windows_.end());
   const Window& window = at->second;
   publisher_.remove_window(window.slot);
+  if (window.rollback) rollback_bytes_ -= std::uint64_t{window.pages.count} * machine::page_bytes;
   auto& open = window.own_cell ? root()->pages_open_own : root()->pages_open_others;
   open.fetch_sub(window.pages.count, std::memory_order_relaxed);
   std::erase(segments_.at(window.segment).windows, id);

@@ -5,7 +5,9 @@
 // a home never makes them with its lock held.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <hive/error.h>
 #include "machine/layout.h"
@@ -37,6 +39,10 @@ class FrameMemory {
   virtual Result<void> take_back(machine::PageRange range) = 0;
   // Gives pages that were taken back new memory, all zero. Errors: exhausted.
   virtual Result<void> refill(machine::PageRange range) = 0;
+  // Copy out of and into frames past the firewall, at an offset from the beginning of user memory.
+  // What was taken back reads as zero, and a write gives it memory. Errors: lost, host.
+  virtual Result<void> read(std::uint64_t offset, std::span<std::byte> out) = 0;
+  virtual Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 };
 
 }  // namespace hive::cell

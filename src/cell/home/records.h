@@ -2,6 +2,7 @@
 // mutex except where a field says otherwise.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ struct Window {
   WindowState state = WindowState::opening;
   std::uint32_t slot = 0;  // of the published table
   bool own_cell = false;   // the client is of this cell
+  bool rollback = false;   // torn, it is put back to `before`
+  // What the pages held when it was opened. Null: none of them has been opened yet.
+  std::shared_ptr<const std::vector<std::byte>> before;
 };
 
 struct Client {
@@ -42,6 +46,7 @@ struct Segment {
   machine::PageRange pages;
   bool keep = false;
   bool destroyed = false;
+  bool rollback = false;       // a window that is torn is put back instead
   std::uint32_t clients = 0;  // that have it open
   std::vector<WindowId> windows;
   SegmentRecord* record = nullptr;

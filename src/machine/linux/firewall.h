@@ -7,8 +7,10 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include <hive/error.h>
@@ -90,6 +92,12 @@ class NodeMemory {
   Result<void> take_back(PageRange range);
   // Gives pages that were taken back new, zeroed memory. Errors: exhausted, lost (it has failed).
   Result<void> refill(PageRange range);
+
+  // Copies out of and into frames past the firewall, at an offset from the beginning of user
+  // memory; for the home alone. A page that was taken back reads as zero, and a write gives it
+  // memory. Errors: lost (it has failed), host.
+  Result<void> read(std::uint64_t offset, std::span<std::byte> out) const;
+  Result<void> write(std::uint64_t offset, std::span<const std::byte> bytes);
 
   // The memory fails: from now on every access to it, by anybody, is a bus error. For injection.
   void fail();

@@ -128,6 +128,10 @@ Result<NodeMemory> NodeMemory::create(const Layout& layout, CellId node, std::ui
   auto user = make_memory("user", node, layout.user_bytes);
   if (!user) return hive::fail(user.error());
   state->user = std::move(*user);
+  // Once it has failed, nothing brings any of it back.
+  if (::fcntl(state->user.get(), F_ADD_SEALS, F_SEAL_GROW) != 0) {
+    return hive::fail(Code::host, "user memory cannot be sealed", node, errno);
+  }
   // Linux running out of memory later must not look like a node that fails.
   if (auto done = populate_memory(state->user.get(), 0, layout.user_bytes); !done) {
     return hive::fail(done.error());
@@ -185,6 +189,41 @@ Result<void> NodeMemory::refill(PageRange range) {
     return hive::fail(Code::exhausted, "the host has no memory for a page", state_->node, errno);
   }
   return {};
+}
+
+namespace {
+
+// Moves `bytes` in as many steps as Linux needs; step() moves some at that offset.
+template <class Step>
+Result<void> move_all(CellId node, std::uint64_t offset, std::uint64_t bytes, Step step) {
+  for (std::uint64_t done = 0; done < bytes;) {
+    const ssize_t moved = step(done, static_cast<off_t>(offset + done));
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0) return hive::fail(Code::host, "frames cannot be copied", node, errno);
+    if (moved == 0) return hive::fail(Code::lost, "the memory of the node has failed", node);
+    done += static_cast<std::uint64_t>(moved);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> NodeMemory::read(std::uint64_t offset, std::span<std::byte> out) const {
+  return move_all(state_->node, offset, out.size(), [&](std::uint64_t done, off_t at) {
+    return ::pread(state_->user.get(), out.data() + done, out.size() - done, at);
+  });
+}
+
+Result<void> NodeMemory::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (offset > state_->layout.user_bytes || bytes.size() > state_->layout.user_bytes - offset) {
+    return hive::fail(Code::bad_argument, "no such page", state_->node);
+  }
+  if (state_->failed.load()) {
+    return hive::fail(Code::lost, "the memory of the node has failed", state_->node);
+  }
+  return move_all(state_->node, offset, bytes.size(), [&](std::uint64_t done, off_t at) {
+    return ::pwrite(state_->user.get(), bytes.data() + done, bytes.size() - done, at);
+  });
 }
 
 void NodeMemory::fail() {
