@@ -68,6 +68,14 @@ hive_safe_store8:                   # rdi destination, sil value
     movl $1, %eax
     ret
 
+    .type hive_safe_compare_exchange32, @function
+hive_safe_compare_exchange32:       # rdi word, rsi expected and found, edx desired
+    movl (%rsi), %eax
+    lock cmpxchgl %edx, (%rdi)
+    movl %eax, (%rsi)
+    movl $1, %eax
+    ret
+
 hive_safe_exit:
     xorl %eax, %eax
     ret
@@ -80,6 +88,7 @@ int hive_safe_copy(void*, const void*, std::size_t) noexcept;
 int hive_safe_load32(const void*, std::uint32_t*) noexcept;
 int hive_safe_load64(const void*, std::uint64_t*) noexcept;
 int hive_safe_store8(void*, std::uint8_t) noexcept;
+int hive_safe_compare_exchange32(void*, std::uint32_t*, std::uint32_t) noexcept;
 extern const char hive_safe_begin[];
 extern const char hive_safe_exit[];
 extern const char hive_safe_end[];
@@ -98,6 +107,11 @@ bool safe_load64(const void* source, std::uint64_t& value) noexcept {
 }
 bool safe_store8(void* destination, std::uint8_t value) noexcept {
   return hive_safe_store8(destination, value) != 0;
+}
+
+bool safe_compare_exchange32(void* word, std::uint32_t& expected,
+                             std::uint32_t desired) noexcept {
+  return hive_safe_compare_exchange32(word, &expected, desired) != 0;
 }
 
 bool safe_copy_fixup(void* ucontext) noexcept {

@@ -22,6 +22,10 @@ bool safe_load64(const void* source, std::uint64_t& value) noexcept;
 // Stores one byte; false on a fault. For tests of the firewall and for injected wild stores.
 bool safe_store8(void* destination, std::uint8_t value) noexcept;
 
+// Exchanges one aligned word for `desired` if it is `expected`, with sequential consistency; after
+// that `expected` is what the word was. False on a fault.
+bool safe_compare_exchange32(void* word, std::uint32_t& expected, std::uint32_t desired) noexcept;
+
 // To be called by a fault handler with its ucontext. True: the fault was inside one of the routines
 // above; the context now resumes at their error exit, and the handler must return.
 bool safe_copy_fixup(void* ucontext) noexcept;

@@ -5,6 +5,7 @@
 
 #include "base/safe_copy.h"
 #include "lib/causes.h"
+#include "lib/lock_impl.h"
 #include "lib/patience.h"
 
 namespace hive::lib {
@@ -25,6 +26,8 @@ std::byte* address_of(const SessionImpl& session, const Peer& peer, const Segmen
 
 }  // namespace
 
+SegmentImpl::~SegmentImpl() { close(); }
+
 SegmentImpl::SegmentImpl(std::shared_ptr<SessionImpl> session, Peer* peer, std::string name,
                          const SegmentPlace& place)
     : session_(std::move(session)),
@@ -38,9 +41,14 @@ SegmentImpl::SegmentImpl(std::shared_ptr<SessionImpl> session, Peer* peer, std::
 void SegmentImpl::close() noexcept {
   if (closed_.exchange(true) || !session_->check()) return;
   std::vector<OpenWindow> windows;
+  std::vector<OpenLock> locks;
   {
     const std::scoped_lock lock(mutex_);
     windows.swap(windows_);
+    locks.swap(locks_);
+  }
+  if (const PeerUse use(peer_); use) {
+    for (const OpenLock& lock : locks) (void)use->windows().end(use->fence(), lock.page);
   }
   for (const OpenWindow& window : windows) (void)end_window(window, GateOp::window_abort);
   (void)session_->call(*peer_, {.op = GateOp::segment_close, .args = {place_.id}});

@@ -17,6 +17,8 @@
 
 namespace hive::lib {
 
+class LockImpl;
+
 // Where a segment lies, as its home said and we checked.
 struct SegmentPlace {
   std::uint64_t id = 0;
@@ -35,7 +37,7 @@ class SegmentImpl {
  public:
   SegmentImpl(std::shared_ptr<SessionImpl> session, Peer* peer, std::string name,
               const SegmentPlace& place);
-  ~SegmentImpl() { close(); }
+  ~SegmentImpl();
   SegmentImpl(const SegmentImpl&) = delete;
   SegmentImpl& operator=(const SegmentImpl&) = delete;
 
@@ -44,6 +46,11 @@ class SegmentImpl {
   CellId home() const { return peer_->cell(); }
   const std::string& name() const { return name_; }
   std::uint64_t id() const { return place_.id; }
+  const std::shared_ptr<SessionImpl>& session() const { return session_; }
+  Peer& peer() const { return *peer_; }
+
+  // The mutex or condition of that name; one object for each in this process.
+  Result<std::shared_ptr<LockImpl>> lock(proto::LockKind kind, std::string_view name);
 
   // Tears the windows that are open through this object and closes the segment. Twice is fine.
   void close() noexcept;
@@ -91,6 +98,13 @@ class SegmentImpl {
   std::atomic<bool> closed_{false};
   std::mutex mutex_;
   std::vector<OpenWindow> windows_;  // guarded by mutex_
+  struct OpenLock {
+    proto::LockKind kind;
+    std::string name;
+    machine::PageRange page;  // of the node
+    std::shared_ptr<LockImpl> lock;
+  };
+  std::vector<OpenLock> locks_;  // guarded by mutex_
 };
 
 // What Session does with segments; see session.h for the errors.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "lib/causes.h"
+#include "lib/lock_impl.h"
 #include "lib/segment_impl.h"
 
 namespace hive::lib {
@@ -55,6 +56,29 @@ Result<GateValues> SegmentImpl::end_window(const OpenWindow& window, GateOp op) 
     (void)use->windows().end(use->fence(), window.pages);
   }
   return session_->call(*peer_, {.op = op, .args = {window.id}});
+}
+
+Result<std::shared_ptr<LockImpl>> SegmentImpl::lock(proto::LockKind kind, std::string_view name) {
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto known = std::ranges::find_if(
+        locks_, [&](const OpenLock& l) { return l.kind == kind && l.name == name; });
+    if (known != locks_.end()) return known->lock;
+  }
+  auto opened = LockImpl::open(*this, kind, name);
+  if (!opened) return opened;
+  const PageRange page{(*opened)->page(), 1};
+  const PeerUse use(peer_);
+  if (!use) return fail(Code::cell_down, cause_home_failed, home());
+  // Like a window that stays open until the segment is closed.
+  use->windows().announce(page);
+  if (auto begun = use->windows().begin(use->fence(), page); !begun) {
+    (void)use->windows().end(use->fence(), page);
+    return fail(begun.error());
+  }
+  const std::scoped_lock lock(mutex_);
+  locks_.push_back({kind, std::string(name), page, *opened});
+  return opened;
 }
 
 Result<void> SegmentImpl::commit_window(std::uint32_t window) {

@@ -1,8 +1,11 @@
 #include "lib/session_impl.h"
 
+#include <algorithm>
+#include <array>
 #include <mutex>
 #include <utility>
 
+#include "base/check.h"
 #include "base/safe_copy.h"
 #include "lib/causes.h"
 #include "lib/current_session.h"
@@ -75,6 +78,26 @@ Result<void> SessionImpl::check_in(const SessionUse& use) const noexcept {
 
 void SessionImpl::pause(std::uint64_t ns) const noexcept {
   if (check()) futex_wait(&state_->closing, 0, now_ns() + ns);
+}
+
+void SessionImpl::sleep_on(std::span<const FutexWord> words, std::uint32_t epoch,
+                           std::uint64_t deadline_ns) const noexcept {
+  const SessionUse use;
+  if (!check_in(use)) return;
+  std::array<FutexWord, 4> all{};
+  HIVE_CHECK(words.size() + 2 <= all.size());
+  std::ranges::copy(words, all.begin());
+  all[words.size()] = {&membership_.own_header()->epoch_word, epoch};
+  all[words.size() + 1] = {&state_->closing, 0};
+  const std::uint64_t until = std::min(deadline_ns, now_ns() + sleep_slice_ns);
+  if (futex_wait_any({all.data(), words.size() + 2}, until) == FutexWait::fault) pause(ns_per_ms);
+}
+
+std::uint32_t SessionImpl::epoch_word() const noexcept {
+  const SessionUse use;
+  std::uint32_t epoch = 0;
+  if (check_in(use)) (void)safe_load32(&membership_.own_header()->epoch_word, epoch);
+  return epoch;
 }
 
 std::uint64_t SessionImpl::epoch() const noexcept {

@@ -10,9 +10,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include <hive/error.h>
 #include <hive/session.h>
+#include "base/futex.h"
 #include "lib/gate_client.h"
 #include "lib/membership.h"
 #include "lib/peer_table.h"
@@ -53,6 +55,12 @@ class SessionImpl {
 
   // Sleeps for that long, or until the session is detached.
   void pause(std::uint64_t ns) const noexcept;
+
+  // Sleeps while every word has its expected value, the live set is that of `epoch` (the value of
+  // epoch_word() before the words were looked at) and the session is not detached; a while at most.
+  void sleep_on(std::span<const FutexWord> words, std::uint32_t epoch,
+                std::uint64_t deadline_ns) const noexcept;
+  std::uint32_t epoch_word() const noexcept;
 
   std::uint64_t epoch() const noexcept;
   CellSet live_set() const noexcept;

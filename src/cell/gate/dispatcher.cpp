@@ -29,6 +29,10 @@ Answer answer_of(const Result<SegmentView>& segment) {
   if (!segment) return fail(segment.error());
   return GateValues{segment->id, segment->pages.first, segment->pages.count};
 }
+Answer answer_of(const Result<LockView>& lock) {
+  if (!lock) return fail(lock.error());
+  return GateValues{lock->object, lock->page, lock->token, lock->state};
+}
 Answer answer_of(const Result<QueueProgress>& progress) {
   if (!progress) return fail(progress.error());
   return GateValues{progress->done, progress->leased, progress->handed_out_again};
@@ -180,8 +184,20 @@ Dispatcher::Call Dispatcher::call_sync(const std::shared_ptr<Gate>& gate,
       return std::nullopt;
     case GateOp::queue_done: return answer_of(home_.queue_done(client, object, value));
     case GateOp::queue_progress: return answer_of(home_.queue_progress(client, object));
+    case GateOp::lock_open: return open_lock(client, request);
+    case GateOp::lock_reset: return answer_of(home_.reset_lock(client, object));
     default: return senseless();
   }
+}
+
+Dispatcher::Answer Dispatcher::open_lock(ClientId client, const RequestCopy& request) {
+  const std::uint64_t kind = request.args[1];
+  if (kind != static_cast<std::uint64_t>(proto::LockKind::mutex) &&
+      kind != static_cast<std::uint64_t>(proto::LockKind::condition)) {
+    return senseless();
+  }
+  return answer_of(home_.open_lock(client, request.args[0], static_cast<proto::LockKind>(kind),
+                                   request.name_text().value_or("")));
 }
 
 Dispatcher::Answer Dispatcher::open_object(ClientId client, const RequestCopy& request) {

@@ -45,6 +45,7 @@ class Dispatcher {
   Call call_sync(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Call create(const std::shared_ptr<Gate>& gate, const TakenRequest& taken, std::string_view name);
   Call find(const std::shared_ptr<Gate>& gate, const TakenRequest& taken, std::string_view name);
+  Answer open_lock(ClientId client, const RequestCopy& request);
   Answer open_object(ClientId client, const RequestCopy& request);
 
   Home& home_;

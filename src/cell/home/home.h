@@ -36,6 +36,11 @@
 //     Torn, they are marked as being restored besides; whoever comes is told busy, until they have
 //     their old content, or, if Linux has no memory for it, are torn like others.
 //
+// 11. The page of a mutex or condition belongs to no segment. It is open to its openers and to
+//     nobody else, and freed when they have all closed the segment. A client is an opener before
+//     its page is opened, and no more only when it is dead or the page is closed; then the word is
+//     looked at, and whoever sleeps there is woken, since the dead may have owed them a wake.
+//
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
@@ -58,6 +63,7 @@
 #include <hive/window.h>
 #include "base/time.h"
 #include "cell/home/frame_allocator.h"
+#include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
 #include "cell/home/page_calls.h"
 #include "cell/home/publisher.h"
@@ -148,6 +154,13 @@ class Home {
   void queue_take(ClientId client, ObjectId object, std::uint64_t deadline_ns, SyncDone done);
   Result<void> queue_done(ClientId client, ObjectId object, std::uint64_t item);
   Result<QueueProgress> queue_progress(ClientId client, ObjectId object) const;
+
+  // --- mutexes and conditions (lock.h); they belong to a segment, as the objects above ----------
+  // Errors: bad_argument, refused (it exists as another kind), exhausted, busy, host.
+  Result<LockView> open_lock(ClientId client, SegmentId segment, proto::LockKind kind,
+                             std::string_view name);
+  // A broken mutex is free again; one that is not broken is left alone. Errors: busy.
+  Result<void> reset_lock(ClientId client, ObjectId object);
 
   // --- housekeeping -----------------------------------------------------------------------------
   // Ends waits whose deadline has passed.
@@ -254,6 +267,24 @@ class Home {
   void note_blocked(Lock& lock, const Client& client, const Segment* segment,
                     std::uint64_t address, std::uint64_t instruction);
 
+  // home_locks.cpp
+  struct LockLoss {
+    ObjectId object = 0;
+    std::uint32_t token = 0;
+    std::uint32_t page = 0;
+  };
+  Result<SharedLock*> make_lock(Lock& lock, ClientId client, SegmentId segment,
+                                proto::LockKind kind, std::string_view name);
+  Result<void> enter_lock(const Client& client, SharedLock& lock);
+  // The client is no opener any more; of all locks, or those of one segment.
+  std::vector<LockLoss> leave_locks_locked(const Client& client, const SegmentId* only_of);
+  void close_lock_pages(Lock& lock, const ClientRef& client, std::span<const LockLoss> losses);
+  void settle_locks(Lock& lock, std::span<const LockLoss> losses);
+  void remove_locks_locked(SegmentId segment);
+  std::atomic<std::uint64_t>& open_pages(const ClientInfo& info) {
+    return info.cell == parts_.self ? root()->pages_open_own : root()->pages_open_others;
+  }
+
   // home_sync.cpp
   std::uint64_t bounded(std::uint64_t deadline_ns, std::uint64_t now) const;
 
@@ -273,6 +304,7 @@ class Home {
   std::map<std::uint32_t, SegmentId> by_page_;  // first page of each segment
   std::unordered_map<WindowId, Window> windows_;
   SyncTable sync_;
+  LockTable locks_;
   std::uint64_t rollback_bytes_ = 0;  // kept for open windows
   std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
   bool cleaning_ = false;

@@ -85,7 +85,14 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
 
   const Tear tear = begin_tear_locked(windows);
   std::vector<ClientId> left;
-  for (const ClientRef& client : gone) left.push_back(client->id);
+  std::vector<LockLoss> locks;
+  for (const ClientRef& client : gone) {
+    left.push_back(client->id);
+    const auto lost = leave_locks_locked(*client, nullptr);
+    locks.insert(locks.end(), lost.begin(), lost.end());
+  }
+  // One that detaches lives on, and must not store to the pages any more.
+  const bool closes = why == Leave::detached && !locks.empty();
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {
@@ -95,6 +102,8 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     }
   }
   finish_tear(lock, tear);
+  if (closes) close_lock_pages(lock, gone.front(), locks);
+  settle_locks(lock, locks);
   lock.unlock();
   out.deliver();
   std::uint64_t restored = 0;

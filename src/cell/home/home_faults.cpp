@@ -33,6 +33,10 @@ Result<void> Home::fault(ClientId id, std::uint64_t address, bool is_store,
   }
   const auto client = client_locked(id);
   if (!client) return fail(client.error());
+  if (SharedLock* const known = here ? locks_.at_page(page) : nullptr;
+      known != nullptr && known->openers.contains(id)) {
+    return reopen(lock, *client, page);
+  }
   const Segment* segment = here ? segment_at_locked(page) : nullptr;
   const bool is_open = segment != nullptr && (*client)->opens.contains(segment->id);
   if (!is_open) {

@@ -129,8 +129,14 @@ Result<void> Home::close_segment(ClientId id, SegmentId segment_id) {
   }
   const Tear tear = begin_tear_locked(windows);
   sync_.leave_segment(id, segment_id, out);
-  drop_open_locked(**client, **segment, out);
+  const auto locks = leave_locks_locked(**client, &segment_id);
+  const ClientRef keep = *client;
+  drop_open_locked(*keep, **segment, out);
   finish_tear(lock, tear);
+  if (!locks.empty()) {
+    close_lock_pages(lock, keep, locks);
+    settle_locks(lock, locks);
+  }
   lock.unlock();
   out.deliver();
   return {};
@@ -161,6 +167,7 @@ void Home::drop_open_locked(Client& client, Segment& segment, Outcomes& out) {
 void Home::forget_segment_locked(Segment& segment, Outcomes& out) {
   HIVE_CHECK(segment.windows.empty());
   sync_.remove_segment(segment.id, out);
+  remove_locks_locked(segment.id);
   publisher_.remove_segment(segment.record);
   if (!segment.destroyed) names_.erase(segment.name);
   by_page_.erase(segment.pages.first);

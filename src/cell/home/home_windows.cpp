@@ -236,8 +236,7 @@ Result<WindowId> Home::insert_window_locked(Client& client, Segment& segment, Pa
   windows_.emplace(window.id, window);
   client.windows.push_back(window.id);
   segment.windows.push_back(window.id);
-  auto& open = window.own_cell ? root()->pages_open_own : root()->pages_open_others;
-  open.fetch_add(pages.count, std::memory_order_relaxed);
+  open_pages(client.info).fetch_add(pages.count, std::memory_order_relaxed);
   return window.id;
 }
 

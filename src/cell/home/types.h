@@ -58,6 +58,14 @@ struct SegmentView {
   machine::PageRange pages;
 };
 
+// A mutex or condition as a task needs it (proto/lock.h).
+struct LockView {
+  ObjectId object = 0;
+  std::uint32_t page = 0;   // of the node
+  std::uint32_t token = 0;  // the client's
+  std::uint64_t state = 0;  // address of the LockState
+};
+
 struct QueueProgress {
   std::uint64_t done = 0;
   std::uint64_t leased = 0;
