@@ -3,6 +3,7 @@
 
 #include <hive/error.h>
 #include <hive/lock.h>
+#include <hive/news.h>
 #include <hive/segment.h>
 #include <hive/session.h>
 #include <hive/sync.h>

@@ -9,11 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <hive/error.h>
+#include <hive/news.h>
 
 namespace hive {
 
@@ -55,6 +57,11 @@ class Session {
   std::uint64_t task() const;     // machine-wide task id, as `hive ps` shows it
   std::uint64_t epoch() const;    // of the live set; goes up when a cell is lost. No system call.
   std::vector<CellView> cells() const;  // every cell of the machine, by id
+
+  // Readable when there are news (news.h); level-triggered, owned by the session, gone with it.
+  int news_descriptor() const;
+  // The next one, or none. Does not block. News begin with the attach.
+  std::optional<News> next_news();
 
   // The place of this task in a spanning run (`hive run --span`); 0 of 1 otherwise.
   int span_index() const;

@@ -25,6 +25,7 @@ class Peer {
   Peer& operator=(const Peer&) = delete;
 
   CellId cell() const { return cell_; }
+  int connection() const { return attached_->connection.get(); }  // with a PeerUse
   std::uint64_t incarnation() const { return incarnation_; }
   machine::FirewallMode mode() const { return mode_; }
   GateClient& gate() { return gate_; }

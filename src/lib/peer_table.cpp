@@ -70,6 +70,7 @@ Result<void> PeerTable::check_alive(CellId cell) const {
 void PeerTable::enter_locked(std::unique_ptr<Peer> peer) {
   auto& slot = peers_[static_cast<std::size_t>(peer->cell())];
   slot.store(peer.get(), std::memory_order_release);
+  news_.watch(peer->cell(), peer->connection());
   all_.push_back(std::move(peer));
 }
 
@@ -87,6 +88,7 @@ void PeerTable::hang_up_all() noexcept {
 }
 
 void PeerTable::close_in_child() noexcept {
+  news_.close_in_child();
   for (const auto& peer : peers_) {
     if (Peer* const open = peer.load()) open->close_in_child();
   }

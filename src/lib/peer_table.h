@@ -11,6 +11,7 @@
 #include <hive/error.h>
 #include "base/ids.h"
 #include "lib/membership.h"
+#include "lib/news_feed.h"
 #include "lib/peer.h"
 
 namespace hive::lib {
@@ -36,6 +37,9 @@ class PeerTable {
     return peers_[static_cast<std::size_t>(cell)].load(std::memory_order_acquire);
   }
 
+  const machine::Layout& layout() const { return membership_.layout; }
+  NewsFeed& news() { return news_; }
+
   // Retires all. False: threads are still inside some; then this table must stay for ever.
   bool retire_all(std::uint64_t deadline_ns);
 
@@ -52,6 +56,7 @@ class PeerTable {
 
   const Membership& membership_;
   CallState& state_;
+  NewsFeed news_;
   std::array<std::atomic<Peer*>, max_cells> peers_{};
   std::mutex mutex_;                        // attaching and retiring; never taken in a handler
   std::vector<std::unique_ptr<Peer>> all_;  // guarded by mutex_; also the retired

@@ -30,6 +30,18 @@ void SegmentNames::remove(int ticket) noexcept {
   entry.taken.store(0, std::memory_order_release);
 }
 
+std::vector<std::string> SegmentNames::within(std::uint64_t begin, std::uint64_t end) const {
+  std::vector<std::string> found;
+  for (const Entry& entry : entries_) {
+    const std::uint64_t at = entry.begin.load(std::memory_order_acquire);
+    if (at == 0 || at < begin || at >= end) continue;
+    std::string name = find(at).data();
+    const bool known = std::ranges::find(found, name) != found.end();
+    if (!name.empty() && !known) found.push_back(std::move(name));
+  }
+  return found;
+}
+
 SegmentNames::Name SegmentNames::find(std::uint64_t address) const noexcept {
   Name name{};
   for (const Entry& entry : entries_) {

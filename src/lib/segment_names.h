@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace hive::lib {
 
@@ -21,6 +23,8 @@ class SegmentNames {
   // Returns a ticket for remove(), or -1 when the table is full. Thread-safe.
   int add(std::uint64_t begin, std::uint64_t bytes, std::string_view name) noexcept;
   void remove(int ticket) noexcept;
+  // The names of all that lie within [begin, end).
+  std::vector<std::string> within(std::uint64_t begin, std::uint64_t end) const;
   // The name, ending with a zero byte; empty if none is known. Async-signal-safe.
   Name find(std::uint64_t address) const noexcept;
 

@@ -32,6 +32,9 @@ int Session::cell() const { return impl_->membership().cell; }
 std::uint64_t Session::task() const { return impl_->membership().task; }
 std::uint64_t Session::epoch() const { return impl_->epoch(); }
 
+int Session::news_descriptor() const { return impl_->news_descriptor(); }
+std::optional<News> Session::next_news() { return impl_->next_news(); }
+
 std::vector<CellView> Session::cells() const {
   const CellSet live = impl_->live_set();
   std::vector<CellView> cells(impl_->membership().layout.cells);

@@ -80,6 +80,12 @@ void SessionImpl::pause(std::uint64_t ns) const noexcept {
   if (check()) futex_wait(&state_->closing, 0, now_ns() + ns);
 }
 
+std::optional<News> SessionImpl::next_news() {
+  const SessionUse use;
+  if (!check_in(use)) return std::nullopt;
+  return peers_->news().next(*peers_, names_);
+}
+
 void SessionImpl::sleep_on(std::span<const FutexWord> words, std::uint32_t epoch,
                            std::uint64_t deadline_ns) const noexcept {
   const SessionUse use;

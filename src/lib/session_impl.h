@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <hive/error.h>
@@ -41,6 +42,9 @@ class SessionImpl {
 
   const Membership& membership() const { return membership_; }
   SegmentNames& names() { return names_; }
+
+  int news_descriptor() const { return peers_->news().descriptor(); }
+  std::optional<News> next_news();
 
   // Whether this process may use the session. Errors: refused (detached, or a child of fork).
   Result<void> check() const noexcept;

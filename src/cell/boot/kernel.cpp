@@ -69,7 +69,11 @@ Result<void> Kernel::make_home() {
   frames_.emplace(*memory_);
   auto home = Home::create({.self = config_.self, .layout = config_.layout, .heap = &*heap_,
                             .memory = &*frames_,
-                            .log = [this](const std::string& line) { log(line); }});
+                            .log = [this](const std::string& line) { log(line); },
+                            .torn_news = [this](auto clients, auto segment, auto offset,
+                                                auto bytes) {
+                              on_torn(clients, segment, offset, bytes);
+                            }});
   if (!home) return fail(home.error());
   home_ = std::move(*home);
   root_->home_root = reinterpret_cast<std::uint64_t>(home_->root());
@@ -83,6 +87,8 @@ Result<void> Kernel::make_home() {
   membership_.emplace(config_.layout, config_.self, *hardware_);
   membership_->add_participant(
       [this](CellId cell, const std::string& cause) { on_cell_lost(cell, cause); });
+  membership_->set_observer(
+      [this](const Membership::Loss& loss, std::uint64_t epoch) { on_live_set(loss, epoch); });
   survey_.emplace(config_, *membership_);
   survey_->note_pid(config_.self, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);

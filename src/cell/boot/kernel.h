@@ -67,6 +67,9 @@ class Kernel {
   void go();                            // level 5
   void receive_loop(const std::stop_token& stop);
   void on_cell_lost(CellId cell, const std::string& cause);
+  void on_live_set(const Membership::Loss& loss, std::uint64_t epoch);
+  void on_torn(std::span<const ClientId> clients, std::string_view segment, std::uint64_t offset,
+               std::uint64_t bytes);
   void begin_shutdown();
   void continue_shutdown();
 

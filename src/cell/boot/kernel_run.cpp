@@ -181,9 +181,33 @@ void Kernel::on_cell_lost(CellId cell, const std::string& cause) {
       });
     });
   }
-  loop_->post([this, cell, cause] {
-    tell_monitor({{"event", "cell_down"}, {"cell", cell}, {"epoch", membership_->epoch()},
-                  {"cause", cause}});
+}
+
+// On the detector's thread: the others go on without it.
+void Kernel::on_live_set(const Membership::Loss& loss, std::uint64_t epoch) {
+  loop_->post([this, loss, epoch] {
+    tell_monitor({{"event", "cell_down"}, {"cell", loss.cell}, {"epoch", epoch},
+                  {"cause", loss.cause}});
+    proto::NewsMessage news;
+    news.kind = proto::NewsKind::cell_failed;
+    news.cell = loss.cell;
+    news.epoch = epoch;
+    loss.cause.copy(news.cause.data(), news.cause.size() - 1);
+    attach_->tell_own_tasks(news);
+  });
+}
+
+// From any thread, with the home's mutex held.
+void Kernel::on_torn(std::span<const ClientId> clients, std::string_view segment,
+                     std::uint64_t offset, std::uint64_t bytes) {
+  proto::NewsMessage news;
+  news.kind = proto::NewsKind::torn;
+  news.cell = config_.self;
+  news.offset = offset;
+  news.bytes = bytes;
+  segment.copy(news.segment.data(), news.segment.size() - 1);
+  loop_->post([this, news, to = std::vector(clients.begin(), clients.end())] {
+    for (const ClientId client : to) attach_->tell(client, news);
   });
 }
 

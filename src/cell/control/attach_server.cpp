@@ -48,6 +48,8 @@ struct AttachServer::Session {
   ClientRegistry::Gate gate;
   bool goodbye = false;   // it detaches on purpose
   bool ended = false;
+  bool ready = false;         // news may be sent
+  std::uint32_t missed = 0;   // news that it did not take
 };
 
 AttachServer::AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
@@ -174,6 +176,7 @@ void AttachServer::finish(const SessionPtr& session, machine::ChannelMessage mes
     ready.code = 1 + static_cast<std::uint32_t>(Code::exhausted);
   }
   connection->send(machine::bytes_of(ready));
+  keep->ready = ready.code == 0 && keep->kind == proto::AttachKind::task;
   if (ready.code != 0) ::shutdown(connection->socket(), SHUT_RDWR);
 }
 
@@ -189,6 +192,26 @@ void AttachServer::end(const SessionPtr& session) {
   if (keep->connection->open()) ::shutdown(keep->connection->socket(), SHUT_RDWR);
   keep->connection->on_message = nullptr;
   keep->connection.reset();
+}
+
+void AttachServer::send_news(Session& session, proto::NewsMessage news) {
+  if (!session.ready || session.ended || !session.connection) return;
+  news.missed = session.missed;
+  const auto sent =
+      machine::channel_send(session.connection->socket(), machine::bytes_of(news), {}, 0);
+  session.missed = sent ? 0 : session.missed + 1;
+}
+
+void AttachServer::tell(std::uint64_t gate, proto::NewsMessage news) {
+  for (const auto& [key, session] : sessions_) {
+    if (session->gate.number == gate) return send_news(*session, news);
+  }
+}
+
+void AttachServer::tell_own_tasks(const proto::NewsMessage& news) {
+  for (const auto& [key, session] : sessions_) {
+    if (session->info.cell == config_.self) send_news(*session, news);
+  }
 }
 
 void AttachServer::refuse(const ConnectionPtr& connection, const Error& error) {

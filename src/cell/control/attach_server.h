@@ -18,6 +18,7 @@
 #include "cell/task/task_table.h"
 #include "machine/linux/firewall.h"
 #include "proto/attach.h"
+#include "proto/news.h"
 
 namespace hive::cell {
 
@@ -56,6 +57,11 @@ class AttachServer {
   // The first message of a connection. False: it is no hello.
   bool serve(const ConnectionPtr& connection, machine::ChannelMessage message);
 
+  // Tells a task; one that has gone, or does not read, is passed over.
+  void tell(std::uint64_t gate, proto::NewsMessage news);
+  // Tells all tasks of this cell.
+  void tell_own_tasks(const proto::NewsMessage& news);
+
   std::size_t attached() const { return sessions_.size(); }
 
  private:
@@ -67,6 +73,7 @@ class AttachServer {
   Result<void> welcome(Session& session);
   void finish(const SessionPtr& session, machine::ChannelMessage message);
   void end(const SessionPtr& session);
+  static void send_news(Session& session, proto::NewsMessage news);
   void refuse(const ConnectionPtr& connection, const Error& error);
 
   const Config& config_;

@@ -80,6 +80,7 @@ class Home {
     TaggedHeap* heap = nullptr;     // outlives the home
     FrameMemory* memory = nullptr;  // outlives the home
     LogLine log;
+    TornNews torn_news{};
     std::uint64_t (*now)() = &hive_now;
   };
   // Errors: exhausted (the heap is full).
@@ -241,6 +242,7 @@ class Home {
   // back.
   Tear begin_tear_locked(std::span<const WindowId> ids);
   void finish_tear(Lock& lock, const Tear& tear);
+  void tell_torn_locked(PageRange range) const;
   Result<WindowId> insert_window_locked(Client& client, Segment& segment, PageRange pages,
                                         WindowMode mode);
   Window* own_window_locked(ClientId client, WindowId id);

@@ -210,6 +210,25 @@ void Home::finish_tear(Lock& lock, const Tear& tear) {
   lock.lock();
   for (const auto ticket : tear.tickets) end_call_locked(ticket);
   for (const Restore& what : tear.restores) restore(lock, what);
+  if (!parts_.torn_news) return;
+  for (const PageRange range : tear.ranges) {
+    for (const PageRange torn : torn_.runs(range, true)) tell_torn_locked(torn);
+  }
+}
+
+void Home::tell_torn_locked(PageRange range) const {
+  for (const auto& [id, segment] : segments_) {
+    if (!segment.pages.overlaps(range)) continue;
+    std::vector<ClientId> clients;
+    for (const auto& [client_id, client] : clients_) {
+      if (client->opens.contains(id)) clients.push_back(client_id);
+    }
+    const std::uint32_t first = std::max(range.first, segment.pages.first);
+    const std::uint32_t end = std::min(range.end(), segment.pages.end());
+    parts_.torn_news(clients, segment.name,
+                     std::uint64_t{first - segment.pages.first} * machine::page_bytes,
+                     std::uint64_t{end - first} * machine::page_bytes);
+  }
 }
 
 Result<WindowId> Home::insert_window_locked(Client& client, Segment& segment, PageRange pages,

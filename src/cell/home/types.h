@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -75,6 +76,11 @@ struct QueueProgress {
 // Called once with the outcome of a call that may wait, from whatever thread completes it, with no
 // lock of the home held. Must not block.
 using SyncDone = std::function<void(const Result<std::uint64_t>&)>;
+
+// A range of a segment has lost its content; for those who have the segment open. Called with the
+// home's mutex held, from any thread: must only note it.
+using TornNews = std::function<void(std::span<const ClientId> clients, std::string_view segment,
+                                    std::uint64_t offset, std::uint64_t bytes)>;
 
 // A line for the cell's log. Called with no lock of the home held, from any thread.
 using LogLine = std::function<void(const std::string&)>;

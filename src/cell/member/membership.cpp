@@ -110,13 +110,16 @@ void Membership::mark_down(CellId cell, const std::string& cause) {
   hardware_.power_off(cell);
   while (!hardware_.is_off(cell) && now_ns() < noticed + power_off_max_ns) ::usleep(power_poll_us);
   for (const Participant& participant : participants_) participant(cell, cause);
+  Loss loss;
+  std::uint64_t epoch = 0;
   {
     const std::scoped_lock lock(mutex_);
     live_.remove(cell);
-    ++epoch_;
-    losses_.push_back({cell, cause, noticed, now_ns()});
+    epoch = ++epoch_;
+    loss = losses_.emplace_back(Loss{cell, cause, noticed, now_ns()});
   }
   publish();
+  if (observer_) observer_(loss, epoch);
 }
 
 }  // namespace hive::cell

@@ -45,6 +45,9 @@ class Membership {
 
   // Before start(): what to call, in this order.
   void add_participant(Participant participant);
+  // Before start(): what to call, on the detector's thread, once a new live set is published.
+  using Observer = std::function<void(const Loss& loss, std::uint64_t epoch)>;
+  void set_observer(Observer observer) { observer_ = std::move(observer); }
   // Takes a cell whose memory is mapped here into the live set.
   void add(CellId cell);
   // Publishes the live set and starts watching.
@@ -66,6 +69,7 @@ class Membership {
   machine::Hardware& hardware_;
   machine::NodeHeader* const own_;
   std::vector<Participant> participants_;
+  Observer observer_;
 
   mutable std::mutex mutex_;
   CellSet live_;              // guarded by mutex_

@@ -1,0 +1,36 @@
+// What happens to a task without its doing, told through a descriptor that it can poll: with poll,
+// epoll, asio or whatever its event loop is made of. No foreign thread, no signal.
+//
+//   struct pollfd p = {session.news_descriptor(), POLLIN, 0};
+//   while (::poll(&p, 1, -1) > 0) {
+//     while (auto news = session.next_news()) handle(*news);
+//   }
+//
+// News are a convenience: whatever they tell shows as an error in the calls that it concerns, too.
+// A task that does not read them costs nobody anything: the cell keeps a few dozen for it, drops
+// what comes then, and tells how many (`missed`).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <hive/error.h>
+
+namespace hive {
+
+struct News {
+  enum class Kind : std::uint8_t {
+    cell_failed,  // `cell` has left the live set; `segments` of this task had their home there
+    torn,         // `range` of the one segment in `segments` has lost its content; see reset()
+  };
+  Kind kind = Kind::cell_failed;
+  int cell = -1;            // that failed, or that is the home of the segment
+  std::uint64_t epoch = 0;  // in which the machine goes on; 0 for torn
+  std::vector<std::string> segments;  // those that this task has open and that are concerned
+  Range range;                        // torn
+  std::string cause;                  // cell_failed: why, in words
+  std::uint32_t missed = 0;           // news before this one that were dropped
+};
+
+}  // namespace hive
