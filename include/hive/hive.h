@@ -7,4 +7,5 @@
 #include <hive/segment.h>
 #include <hive/session.h>
 #include <hive/sync.h>
+#include <hive/view.h>
 #include <hive/window.h>

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 
 #include <ucontext.h>
 
@@ -9,6 +10,7 @@
 #include "base/time.h"
 #include "lib/current_session.h"
 #include "lib/fault_report.h"
+#include "lib/guard.h"
 #include "lib/patience.h"
 #include "lib/program_signals.h"
 #include "lib/session_impl.h"
@@ -95,8 +97,10 @@ Result<void> serve(SessionImpl& session, const Fault& fault) noexcept {
   return {};
 }
 
-// True: the instruction may be tried again.
-bool serve_fault(const siginfo_t* info, const void* ucontext) noexcept {
+// True: the instruction may be tried again. `unserved`: why one of Hive's addresses cannot be
+// served, for a guarded block, which is told instead of the person who reads messages.
+bool serve_fault(const siginfo_t* info, const void* ucontext,
+                 std::optional<Error>& unserved) noexcept {
   if (info->si_code <= 0) return false;  // sent by a process; there is no address
   const SessionUse session;
   if (!session) return false;
@@ -105,6 +109,8 @@ bool serve_fault(const siginfo_t* info, const void* ucontext) noexcept {
   if (!session->check()) return false;
   const auto served = serve(*session, fault);
   if (served) return true;
+  unserved = served.error();
+  if (has_guard()) return false;
   const bool again = repeats.reported && repeats.address == fault.address &&
                      repeats.instruction == fault.instruction;
   if (!again) report_fault(*session, fault, served.error());
@@ -117,8 +123,10 @@ bool serve_fault(const siginfo_t* info, const void* ucontext) noexcept {
 void handle_fault(int signal, siginfo_t* info, void* ucontext) noexcept {
   if (safe_copy_fixup(ucontext)) return;
   const int saved = errno;
-  if (!serve_fault(info, ucontext)) {
+  std::optional<Error> unserved;
+  if (!serve_fault(info, ucontext, unserved)) {
     errno = saved;
+    if (unserved) jump_to_guard(*unserved);
     pass_to_program(signal, info, ucontext);
   }
   errno = saved;

@@ -32,7 +32,12 @@ Result<SegmentPlace> place_of(const GateValues& values, const SessionImpl& sessi
     return fail(Code::corrupt, cause_bad_reply, home);
   }
   SegmentPlace place;
+  const machine::Layout& layout = session.membership().layout;
+  if (!layout.in_kernel(home, values[3]) || values[3] % sizeof(std::uint32_t) != 0) {
+    return fail(Code::corrupt, cause_bad_reply, home);
+  }
   place.id = values[0];
+  place.losses = reinterpret_cast<const std::uint32_t*>(values[3]);
   place.pages = {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(pages)};
   return place;
 }

@@ -124,6 +124,17 @@ Result<void> SegmentImpl::copy_out(std::uint64_t offset, std::span<std::byte> ou
   return fail(Code::lost, "the home takes the pages away as fast as it gives them", home());
 }
 
+Result<std::uint32_t> SegmentImpl::losses() const {
+  if (auto usable = session_->check(); !usable) return fail(usable.error());
+  const PeerUse use(peer_);
+  std::uint32_t count = 0;
+  if (!use || !safe_load32(place_.losses, count)) {
+    return fail(Code::cell_down, cause_home_failed, home());
+  }
+  if (auto up = use->gate().check_server(); !up) return fail(up.error());
+  return count;
+}
+
 // A store that spans slots of data goes in several calls; each is whole or not there.
 Result<void> SegmentImpl::put(std::uint64_t offset, std::span<const std::byte> bytes) {
   if (auto pages = pages_of(offset, bytes.size()); !pages) return fail(pages.error());

@@ -23,6 +23,7 @@ class LockImpl;
 struct SegmentPlace {
   std::uint64_t id = 0;
   machine::PageRange pages;  // of the node
+  const std::uint32_t* losses = nullptr;  // in the home's kernel memory; read with care
 };
 
 // Pages that are asked for with one call; the home answers them with one system call for each gap.
@@ -59,6 +60,8 @@ class SegmentImpl {
   Result<GateValues> call(const GateCall& call) const;
 
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const;
+  // How often pages of the segment have been torn so far. Errors: cell_down.
+  Result<std::uint32_t> losses() const;
   Result<void> put(std::uint64_t offset, std::span<const std::byte> bytes);
   Result<void> touch(std::uint64_t offset, std::uint64_t length) const;
   Result<void> reset(std::uint64_t offset, std::uint64_t length);

@@ -35,8 +35,10 @@ enum class GateOp : std::uint16_t {
   window_open,      // args: segment, first page, pages, mode (0 exclusive, 1 shared) -> window id
   window_commit,    // args: window
   window_abort,     // args: window: tears its range
-  segment_create,   // args: bytes, flags (1 keep); name -> segment, first page, pages
-  segment_open,     // name -> segment, first page, pages; not_found also when the home is another cell
+  // Both say where the segment lies: its number, first page, pages, and the address of a word in
+  // kernel memory that goes up whenever pages of it are torn.
+  segment_create,   // args: bytes, flags; name
+  segment_open,     // name; not_found also when the home is another cell
   segment_find,     // (own cell) name -> home cell; looks at every live cell
   segment_close,    // args: segment
   segment_destroy,  // args: segment

@@ -27,7 +27,7 @@ Answer answer_of(const Result<Number>& number) {
 }
 Answer answer_of(const Result<SegmentView>& segment) {
   if (!segment) return fail(segment.error());
-  return GateValues{segment->id, segment->pages.first, segment->pages.count};
+  return GateValues{segment->id, segment->pages.first, segment->pages.count, segment->losses};
 }
 Answer answer_of(const Result<LockView>& lock) {
   if (!lock) return fail(lock.error());

@@ -176,6 +176,7 @@ void Home::set_torn_locked(PageRange range, bool torn) {
   if (torn) {
     root()->pages_torn.fetch_add(changed, std::memory_order_relaxed);
     segment->record->torn_pages.fetch_add(changed, std::memory_order_relaxed);
+    segment->record->losses.fetch_add(1, std::memory_order_release);
   } else {
     root()->pages_torn.fetch_sub(changed, std::memory_order_relaxed);
     segment->record->torn_pages.fetch_sub(changed, std::memory_order_relaxed);

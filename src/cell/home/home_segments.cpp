@@ -9,6 +9,14 @@ namespace hive::cell {
 namespace cause = proto::cause;
 using machine::page_bytes;
 
+namespace {
+
+SegmentView view_of(const home::Segment& segment) {
+  return {segment.id, segment.pages, reinterpret_cast<std::uint64_t>(&segment.record->losses)};
+}
+
+}  // namespace
+
 Result<Home::Segment*> Home::segment_locked(const Client& client, SegmentId id) {
   if (!client.opens.contains(id)) {
     return fail(Code::not_found, cause::segment_not_open, parts_.self);
@@ -95,7 +103,7 @@ Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std
   by_page_.emplace(pages->first, segment.id);
   (*client)->opens[segment.id] = 1;
   root()->pages_in_segments.fetch_add(pages->count, std::memory_order_relaxed);
-  return SegmentView{segment.id, segment.pages};
+  return view_of(segment);
 }
 
 Result<SegmentView> Home::open_segment(ClientId id, std::string_view name) {
@@ -108,7 +116,7 @@ Result<SegmentView> Home::open_segment(ClientId id, std::string_view name) {
   std::uint32_t& opens = (*client)->opens[segment.id];
   if (opens >= opens_per_client_max) return fail(Code::exhausted, cause::open_limit, parts_.self);
   if (opens++ == 0) segment.record->clients.store(++segment.clients, std::memory_order_relaxed);
-  return SegmentView{segment.id, segment.pages};
+  return view_of(segment);
 }
 
 Result<void> Home::close_segment(ClientId id, SegmentId segment_id) {

@@ -57,6 +57,7 @@ enum class Leave : std::uint8_t { detached, died, cell_down };
 struct SegmentView {
   SegmentId id = 0;
   machine::PageRange pages;
+  std::uint64_t losses = 0;  // address of the word that goes up when pages of it are torn
 };
 
 // A mutex or condition as a task needs it (proto/lock.h).
