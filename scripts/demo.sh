@@ -12,10 +12,13 @@ work=$(mktemp -d)
 start_ns=$(date +%s%N)
 victim=2
 
-say() {
-  local ms=$((($(date +%s%N) - start_ns) / 1000000))
+elapsed_ms() { echo $((($(date +%s%N) - start_ns) / 1000000)); }
+say_at() {  # MS TEXT...
+  local ms=$1
+  shift
   printf '%3d.%03d s  %s\n' $((ms / 1000)) $((ms % 1000)) "$*"
 }
+say() { say_at "$(elapsed_ms)" "$*"; }
 finish() {
   "$hive" shutdown --name "$name" >/dev/null 2>&1 || true
   rm -rf "$work"
@@ -54,17 +57,21 @@ tiles_done() {  # as the queue of the picture says
 wait_until tiles_done
 say "tracing  a third of the picture is done, by all four cells"
 "$hive" fault kill-cell "$victim" --name "$name" >/dev/null
+kill_ms=$(elapsed_ms)
 say "kill     SIGKILL for the kernel of cell $victim: hive fault kill-cell $victim"
 is_down() { [ "$(state_of $victim)" = down ]; }
 wait_until is_down
-say "down     $("$hive" status --json --name "$name" | python3 -c '
+# The processors are busy with the picture, so we learn of it later than it was: the cells know when.
+"$hive" status --json --name "$name" | python3 -c '
 import json, sys
 s = json.load(sys.stdin)
 c = s["cells"][int(sys.argv[1])]
 others = [c["id"] for c in s["cells"] if c["state"] == "up"]
 ms, epoch = c.get("recovery_ms", 0), s["epoch"]
+print(int(sys.argv[2]) + round(ms))
 print(f"cell {sys.argv[1]} was powered off and marked down in {ms:.1f} ms;",
-      "cells", *others, f"go on in epoch {epoch}")' "$victim")"
+      "cells", *others, f"go on in epoch {epoch}")' "$victim" "$kill_ms" >"$work/down"
+say_at "$(head -1 "$work/down")" "down     $(tail -1 "$work/down")"
 status=0
 wait "$run" || status=$?
 grep -v '%' "$work/errors" | sed 's/^/           | /' || true
@@ -76,7 +83,7 @@ say "done     $(python3 -c '
 import json, sys
 r = json.load(open(sys.argv[1]))
 tiles, again, seconds = r["tiles"], r["tiles_done_again"], r["seconds"]
-print(f"{tiles} tiles in {seconds:.1f} s; {again} were lost with the cell and done again")' \
+print(f"{tiles} tiles in {seconds:.1f} s; lost with the cell and done again: {again}")' \
   "$work/report")"
 say "picture  $picture"
 if [ -x "$build/raytrace-threads" ]; then

@@ -24,6 +24,7 @@ constexpr int page_copies = 30000;
 constexpr int walks = 600;
 constexpr int list_length = 1000;  // of the list that a kernel publishes
 constexpr std::uint64_t idle_slice_ns = 500 * ns_per_ms;
+constexpr std::uint64_t settle_ns = 1500 * ns_per_ms;  // a cell that had work ticks fast for a second
 
 // --- figures of a kernel
 
@@ -87,14 +88,20 @@ BenchFigure baseline(const char* name, int count, bool pinned, int size = 1) {
 
 // --- the idle machine
 
-// Percent of a processor that all its processes use.
-Outcome<double> idle_share(const BenchPlace& place) {
-  const double before = place.machine.processor_time_ns();
-  const std::uint64_t begin = now_ns();
-  const timespec slice = to_timespec(idle_slice_ns);
+Outcome<void> sleep_for(std::uint64_t ns) {
+  const timespec slice = to_timespec(ns);
   while (::nanosleep(&slice, nullptr) != 0) {
     if (errno != EINTR || interrupted()) return tl::unexpected(interrupted_refusal());
   }
+  return {};
+}
+
+// Percent of a processor that all its processes use.
+Outcome<double> idle_share(const BenchPlace& place) {
+  if (auto slept = sleep_for(settle_ns); !slept) return tl::unexpected(slept.error());
+  const double before = place.machine.processor_time_ns();
+  const std::uint64_t begin = now_ns();
+  if (auto slept = sleep_for(idle_slice_ns); !slept) return tl::unexpected(slept.error());
   const double used = place.machine.processor_time_ns() - before;
   return 100 * used / static_cast<double>(now_ns() - begin);
 }

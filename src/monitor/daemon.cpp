@@ -20,6 +20,7 @@
 #include "monitor/host.h"
 #include "monitor/machine_lock.h"
 #include "monitor/monitor.h"
+#include "monitor/supervisor.h"
 
 namespace hive::monitor {
 namespace {
@@ -187,7 +188,10 @@ Outcome<int> boot_in_foreground(const BootOptions& options,
                   {}, log);
   if (auto done = monitor.boot(); !done) return tl::unexpected(done.error());
   report(facts);
-  return monitor.serve();
+  tell_supervisor("READY=1");
+  const int status = monitor.serve();
+  tell_supervisor("STOPPING=1");
+  return status;
 }
 
 }  // namespace hive::monitor
