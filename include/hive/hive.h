@@ -4,5 +4,7 @@
 #include <hive/error.h>
 #include <hive/segment.h>
 #include <hive/session.h>
+#include <hive/shareable.h>
 #include <hive/sync.h>
+#include <hive/versioned.h>
 #include <hive/window.h>
