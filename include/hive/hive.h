@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hive/error.h>
+#include <hive/heap.h>
 #include <hive/ring.h>
 #include <hive/segment.h>
 #include <hive/session.h>
