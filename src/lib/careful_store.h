@@ -1,0 +1,29 @@
+// Stores into an open window that report a page that is gone instead of raising a signal, and the
+// order of such stores and of careful reads as others see it.
+//
+// x86-64 keeps stores in order, loads in order, and a store of an aligned word whole; the calls
+// into the copy routine keep the compiler from moving anything. Only the loads inside a long copy
+// (a string instruction) may come in any order and late: order_after_long_copy() ends that.
+// ThreadSanitizer does not see the routine, and the language's rule about data races ends at it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/safe_copy.h"
+
+namespace hive::lib {
+
+inline bool store_word(std::byte* at, std::uint64_t word) noexcept {
+  return safe_copy(at, &word, sizeof word);
+}
+inline bool store_bytes(std::byte* at, const void* source, std::uint64_t length) noexcept {
+  return safe_copy(at, source, length);
+}
+
+inline void order_after_long_copy() noexcept { __builtin_ia32_lfence(); }
+
+// How often a store may find its page missing, and have it brought in, before it is given up.
+inline constexpr int store_tries_max = 64;
+
+}  // namespace hive::lib
