@@ -48,8 +48,9 @@ def parse_entry(left, text):
     found = LEFT.match(left)
     if not found:
         raise ValueError(f"not understood in the help: {left!r}")
-    return Entry(found["names"].split(","), text, found["argument"] or "", found["default"] or "",
-                 (found["choices"] or "").split(",") if found["choices"] else [], required)
+    choices = found["choices"].split(",") if found["choices"] else []
+    argument = "|".join(choices) or found["argument"] or ""
+    return Entry(found["names"].split(","), text, argument, found["default"] or "", choices, required)
 
 
 def parse_section(lines):
