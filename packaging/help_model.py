@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 COLUMN = 30  # where the explanations begin
 SECTIONS = ("Positionals:", "Options:", "Subcommands:")
-# Left of the explanation: names, argument, choices, default.
-LEFT = re.compile(r"^(?P<names>\S+)(?: (?P<argument>[^:={]+?))?(?::\{(?P<choices>[^}]*)\})?"
-                  r"(?:=(?P<default>\S*))?$")
+# Left of the explanation: names, argument, choices or another check of the value, default.
+LEFT = re.compile(r"^(?P<names>[^\s=]+)(?: (?P<argument>[^:={]+?))?"
+                  r"(?::\{(?P<choices>[^}]*)\}|:[^={]*)?(?:=(?P<default>\S*))?$")
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Command:
 
 
 def parse_entry(left, text):
-    left = re.sub(r" Excludes: \S+", "", left)
+    left = re.sub(r" (Excludes|Needs):( --?[\w-]+)+", "", left)
     required = left.endswith(" REQUIRED")
     left = left.removesuffix(" REQUIRED").removesuffix(" ...")
     found = LEFT.match(left)

@@ -164,6 +164,9 @@ def main(program, version, texts, output):
     strangers = {path.stem for path in texts.glob("*.txt")} - {command.page for command in commands}
     if strangers:
         raise ValueError(f"prose for no command: {', '.join(sorted(strangers))}")
+    lacking = [command.page for command in commands if not (texts / f"{command.page}.txt").exists()]
+    if lacking:
+        raise ValueError(f"write the prose of its manual page: {texts}/{lacking[0]}.txt")
     output.mkdir(parents=True, exist_ok=True)
     for command in commands:
         text = (texts / f"{command.page}.txt").read_text()
