@@ -1,5 +1,5 @@
 # The commands at the top of the README, and those of daily work. CMake does the building.
-.PHONY: run build test verify soak lint deps bench test-stock-kernel clean
+.PHONY: run build test verify soak lint deps bench install package test-stock-kernel clean
 
 CPUS := $(shell nproc)
 # Tests boot machines that keep the processors busy: at most two at a time.
@@ -25,6 +25,15 @@ verify: test
 # The tests that boot machines, again and again, each round with other seeds.
 soak: build
 	scripts/soak.sh build $(ROUNDS)
+
+# The command, libhive, the headers and the manual, below PREFIX; see docs/installing.md.
+PREFIX ?= /usr/local
+install: build
+	cmake --install build --prefix $(PREFIX)
+
+# Debian packages, in the build directory.
+package: build
+	cd build && cpack -G DEB
 
 bench: build
 	build/hive bench

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 readonly packages=(
-  cmake ninja-build g++ ccache python3
+  cmake ninja-build g++ ccache python3 pkg-config groff-base
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libexpected-dev libpng-dev
   libgtest-dev libbenchmark-dev
 )

@@ -145,8 +145,4 @@ Outcome<double> run_for_number(const std::vector<std::string>& words) {
   return number_in(*run, words.front());
 }
 
-std::string beside_us(const std::string& program) {
-  return monitor::program_directory() + "/" + program;
-}
-
 }  // namespace hive::cli

@@ -31,7 +31,4 @@ monitor::Outcome<ProgramRun> run_program(const std::vector<std::string>& words);
 monitor::Outcome<double> number_in(const ProgramRun& run, const std::string& program);
 monitor::Outcome<double> run_for_number(const std::vector<std::string>& words);
 
-// The path of a program of ours, beside this one.
-std::string beside_us(const std::string& program);
-
 }  // namespace hive::cli

@@ -7,6 +7,7 @@
 
 #include "cli/bench_program.h"
 #include "cli/bench_tasks.h"
+#include "monitor/host.h"
 
 namespace hive::cli {
 namespace {
@@ -69,7 +70,7 @@ BenchFigure firewall(const char* name, int pages, int count) {
 
 BenchFigure baseline(const Words& words, bool pinned) {
   return [words, pinned](const BenchPlace& place) {
-    Words all = {beside_us("hive-baseline")};
+    Words all = {monitor::helper_program("hive-baseline")};
     all.insert(all.end(), words.begin(), words.end());
     if (pinned) {
       for (const std::string& word : Words{"--on", std::to_string(place.own_processor), "--other",

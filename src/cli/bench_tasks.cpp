@@ -6,6 +6,7 @@
 
 #include "cli/bench_program.h"
 #include "cli/run_components.h"
+#include "monitor/host.h"
 
 namespace hive::cli {
 namespace {
@@ -16,7 +17,7 @@ constexpr std::uint64_t task_end_ns = 10 * ns_per_s;
 
 // In the machine's own directory, which goes with it.
 Words picture(const char* program, const BenchPlace& place) {
-  return {beside_us(program), "--quiet", "--size",   "480x270",
+  return {monitor::helper_program(program), "--quiet", "--size",   "480x270",
           "--samples",        "32",      "--output", place.machine.machine().dir + "/bench.png"};
 }
 
@@ -39,7 +40,7 @@ Outcome<double> start_and_end(const Machine& machine, const Program& program, in
 }  // namespace
 
 BenchFigure task_figure(const char* what, int home, int count) {
-  const Words words = {beside_us("hive-bench-task"), what, std::to_string(home),
+  const Words words = {monitor::helper_program("hive-bench-task"), what, std::to_string(home),
                        std::to_string(count)};
   return [words](const BenchPlace& place) { return place.machine.run_task(0, words); };
 }

@@ -127,7 +127,10 @@ Result<Welcomed> receive_welcome(const HandshakeWish& wish, int socket,
   std::memcpy(static_cast<void*>(&welcome), message->bytes.data(), known);
   if (welcome.magic != proto::attach_magic) return nonsense(wish.cell);
   if (welcome.version != proto::protocol_version) {
-    return fail(Code::version, "the cell was built from another version of Hive", wish.cell);
+    return fail(Code::version,
+                "the machine speaks another protocol than this program's libhive: "
+                "it needs the libhive of the machine's version",
+                wish.cell);
   }
   if (message->bytes.size() != sizeof welcome) return nonsense(wish.cell);
   if (welcome.accepted == 0) return refusal(welcome, wish.cell);

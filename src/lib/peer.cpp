@@ -40,11 +40,15 @@ Result<void> check_header(const Attached& attached) {
       !safe_load64(&header->incarnation, incarnation)) {
     return fail(Code::cell_down, "the memory of the cell has failed", cell);
   }
+  // Only magic and version are at the same place in every layout: they come first.
+  if (magic == machine::node_magic && version != machine::node_layout_version) {
+    return fail(Code::version,
+                "the machine lays out its memory otherwise than this program's libhive: "
+                "it needs the libhive of the machine's version",
+                cell);
+  }
   if (magic != machine::node_magic || incarnation != attached.welcome.incarnation) {
     return fail(Code::corrupt, "the memory of the cell is not what its welcome said", cell);
-  }
-  if (version != machine::node_layout_version) {
-    return fail(Code::version, "the cell was built with another layout of its memory", cell);
   }
   return {};
 }

@@ -126,10 +126,15 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-std::string program_directory() {
+std::string helper_program(const std::string& name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::string() : self.parent_path().string();
+  if (error) return name;
+  const auto beside_us = self.parent_path() / name;
+  if (::access(beside_us.c_str(), X_OK) == 0) return beside_us;
+  const auto installed = (self.parent_path() / HIVE_HELPERS / name).lexically_normal();
+  // When it is in neither place, the complaint names the one that people know.
+  return ::access(installed.c_str(), X_OK) == 0 ? installed : beside_us;
 }
 
 }  // namespace hive::monitor

@@ -27,8 +27,9 @@ bool host_allows_namespaces();
 // holds some for each task and each other cell; the soft limit of 1,024 ends at some 200 tasks.
 void raise_descriptor_limit();
 
-// The directory of the running program, where its siblings hive-node and hive-cell are; empty when
-// /proc is not there.
-std::string program_directory();
+// The path of a helper of `hive`, such as hive-cell: beside the running program, as in a build
+// directory, else where an installation keeps them (bin/hive, libexec/hive/hive-cell). Whether it
+// is there is for the caller to see. Without /proc it has no directory in it.
+std::string helper_program(const std::string& name);
 
 }  // namespace hive::monitor

@@ -74,9 +74,8 @@ Outcome<FirewallMode> choose_firewall(std::optional<FirewallMode> wanted) {
 }
 
 Outcome<void> find_programs(BootPlan& plan) {
-  const std::string dir = program_directory();
-  plan.node_program = dir + "/hive-node";
-  plan.kernel_program = dir + "/hive-cell";
+  plan.node_program = helper_program("hive-node");
+  plan.kernel_program = helper_program("hive-cell");
   for (const std::string& program : {plan.node_program, plan.kernel_program}) {
     if (::access(program.c_str(), X_OK) != 0) {
       return refuse(exit_failed,

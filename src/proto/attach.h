@@ -6,6 +6,8 @@
 //             (to a kernel also: power, starter and kernel pidfds, and O_PATH memfd of user memory)
 //   maps, registers; AttachFence + [userfaultfd]  ->    (no descriptor in cooperative mode)
 //          <- AttachReady
+// Magic and version come first in every version of hello and welcome, so that each side can tell
+// the other that theirs differ; protocol_version also counts the layout of gate.h.
 // The connection stays open; its end, or the pidfd, tells the cell that the process has died. A
 // process that detaches on purpose sends AttachGoodbye before it closes.
 // The same socket takes control requests (control.h), which begin with '{'.

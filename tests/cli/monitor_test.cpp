@@ -83,7 +83,7 @@ TEST(Host, HasMemoryAndProcessors) {
   EXPECT_GT(memory.available, 0U);
   EXPECT_GE(memory.total, memory.available);
   EXPECT_FALSE(allowed_processors().empty());
-  EXPECT_TRUE(std::filesystem::exists(program_directory() + "/monitor_test"));
+  EXPECT_TRUE(std::filesystem::exists(helper_program("monitor_test")));
 }
 
 class RuntimeDir : public ::testing::Test {

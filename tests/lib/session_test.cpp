@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "fake_machine.h"
 #include "machine/linux/fd_channel.h"
+#include "machine/node_header.h"
 #include "proto/attach.h"
 #include "proto/runtime_dir.h"
 
@@ -204,23 +205,27 @@ UniqueFd memory_of(std::uint64_t bytes) {
   return memory;
 }
 
-Code code_of_attaching(const BadCell::Answer& answer) {
+Error error_of_attaching(const BadCell::Answer& answer) {
   const int before = count_descriptors();
   std::optional<BadCell> cell(answer);
   auto session = hive::attach({.cell = 0});
   EXPECT_FALSE(session);
   cell.reset();
   EXPECT_EQ(count_descriptors(), before);
-  return session ? Code::host : session.error().code;
+  return session ? Error{} : session.error();
 }
 
-// A welcome with the right descriptors, changed in one place.
+Code code_of_attaching(const BadCell::Answer& answer) { return error_of_attaching(answer).code; }
+
+// A welcome with the right descriptors, changed in one place, and the beginning of kernel memory.
 template <class Change>
-Code code_of_welcome(Change change) {
-  return code_of_attaching([&](int socket) {
+Error error_of_welcome(Change change, const std::array<std::uint32_t, 2>& header = {}) {
+  return error_of_attaching([&](int socket) {
     proto::AttachWelcome welcome = good_welcome();
     const UniqueFd kernel = memory_of(welcome.layout.kernel_bytes);
     const UniqueFd user = memory_of(welcome.layout.user_bytes);
+    EXPECT_EQ(::pwrite(kernel.get(), header.data(), sizeof header, 0),
+              static_cast<ssize_t>(sizeof header));
     change(welcome);
     const std::array<int, 3> fds = {kernel.get(), user.get(), kernel.get()};
     (void)machine::channel_send(socket, machine::bytes_of(welcome), fds, now_ns() + ns_per_s);
@@ -228,6 +233,11 @@ Code code_of_welcome(Change change) {
     (void)machine::channel_send(socket, machine::bytes_of(proto::AttachReady{}), {},
                                 now_ns() + ns_per_s);
   });
+}
+
+template <class Change>
+Code code_of_welcome(Change change) {
+  return error_of_welcome(change).code;
 }
 
 TEST(Handshake, AnswersThatMakeNoSenseAreErrorsAndLeaveNothing) {
@@ -251,6 +261,27 @@ TEST(Handshake, AnswersThatMakeNoSenseAreErrorsAndLeaveNothing) {
   EXPECT_EQ(code_of_welcome([](auto& w) { w.accepted = 0, w.code = 99; }), Code::corrupt);
   // Everything is as it should be but for the memory itself, which is empty.
   EXPECT_EQ(code_of_welcome([](auto&) {}), Code::corrupt);
+}
+
+// Neither is an accident, so both say what to do about it.
+TEST(Handshake, AnotherVersionOfTheProtocolOrTheLayoutIsRefusedWithWords) {
+  const auto protocol = error_of_welcome([](auto& w) { w.version = proto::protocol_version + 1; });
+  EXPECT_EQ(protocol.code, Code::version);
+  EXPECT_NE(protocol.message().find("another protocol"), std::string::npos) << protocol.message();
+
+  const auto layout = error_of_welcome(
+      [](auto&) {}, {machine::node_magic, machine::node_layout_version + 1});
+  EXPECT_EQ(layout.code, Code::version);
+  EXPECT_EQ(layout.cell, 0);
+  EXPECT_NE(layout.message().find("lays out its memory"), std::string::npos) << layout.message();
+}
+
+TEST(Handshake, AWelcomeOfAnotherVersionMayHaveAnyLength) {
+  const auto short_one = error_of_attaching([](int socket) {
+    const std::array<std::uint32_t, 2> welcome = {proto::attach_magic, proto::protocol_version + 1};
+    (void)machine::channel_send(socket, machine::bytes_of(welcome), {}, now_ns() + ns_per_s);
+  });
+  EXPECT_EQ(short_one.code, Code::version);
 }
 
 TEST(Handshake, ASocketThatNeverAnswersEndsInTime) {

@@ -34,7 +34,7 @@ std::string resolve_scene(const std::string& name) {
   const bool plain_name = name.find('/') == std::string::npos;
   const fs::path folder = fs::read_symlink("/proc/self/exe", ignored).parent_path();
   const std::string file = (name.empty() ? "teapot" : name) + ".obj";
-  for (const char* place : {"scenes", "../share/hive/scenes"}) {
+  for (const char* place : {"scenes", "../share/hive/scenes", "../../share/hive/scenes"}) {
     const fs::path path = folder / place / file;
     if (plain_name && fs::exists(path, ignored)) return path.lexically_normal().string();
   }

@@ -24,6 +24,17 @@ bool read_as(const machine::ChannelMessage& message, T& out) {
   return out.magic == proto::attach_magic;
 }
 
+// Magic and version come first in every version of the message, whatever its length: who has
+// another version is to be told so. Of such a hello nothing else is read.
+bool read_hello(const machine::ChannelMessage& message, proto::AttachHello& hello) {
+  if (read_as(message, hello)) return true;
+  if (message.bytes.size() < sizeof hello.magic + sizeof hello.version) return false;
+  hello = {};
+  std::memcpy(&hello.magic, message.bytes.data(), sizeof hello.magic);
+  std::memcpy(&hello.version, message.bytes.data() + sizeof hello.magic, sizeof hello.version);
+  return hello.magic == proto::attach_magic && hello.version != proto::protocol_version;
+}
+
 template <std::size_t N>
 void copy_text(std::array<char, N>& to, const std::string& from) {
   to.fill(0);
@@ -60,7 +71,7 @@ AttachServer::~AttachServer() = default;
 
 bool AttachServer::serve(const ConnectionPtr& connection, machine::ChannelMessage message) {
   proto::AttachHello hello;
-  if (!read_as(message, hello)) return false;
+  if (!read_hello(message, hello)) return false;
   auto session = std::make_shared<Session>();
   session->connection = connection;
   if (auto begun = begin(*session, hello, message); !begun) {
@@ -79,7 +90,8 @@ bool AttachServer::serve(const ConnectionPtr& connection, machine::ChannelMessag
 Result<void> AttachServer::begin(Session& session, const proto::AttachHello& hello,
                                  machine::ChannelMessage& message) {
   if (hello.version != proto::protocol_version) {
-    return fail(Code::version, "the process was built with another version of Hive", config_.self);
+    return fail(Code::version, "the program's libhive is of another version than the machine",
+                config_.self);
   }
   const bool is_task = hello.kind == proto::AttachKind::task;
   if ((!is_task && hello.kind != proto::AttachKind::kernel) || hello.cell < 0 ||
