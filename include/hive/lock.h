@@ -63,25 +63,26 @@ class Mutex {
 // Holds a mutex. Movable; unlocks once.
 class LockGuard {
  public:
-  LockGuard(LockGuard&&) noexcept = default;
-  LockGuard& operator=(LockGuard&&) = delete;
+  LockGuard(LockGuard&& other) noexcept
+      : mutex_(other.mutex_), held_(std::exchange(other.held_, false)) {}
+  LockGuard& operator=(LockGuard&& other) noexcept {
+    if (this == &other) return *this;
+    unlock();
+    mutex_ = other.mutex_;
+    held_ = std::exchange(other.held_, false);
+    return *this;
+  }
   ~LockGuard() { unlock(); }
-  void unlock() {
-    if (held_.value) (void)mutex_.unlock();
-    held_.value = false;
+  // Before the guard goes. A mutex that broke meanwhile stays broken.
+  void unlock() noexcept {
+    if (std::exchange(held_, false)) (void)mutex_.unlock();
   }
 
  private:
   friend class Mutex;
-  // True in one of those that a guard was moved through.
-  struct Held {
-    bool value = true;
-    Held() = default;
-    Held(Held&& other) noexcept : value(std::exchange(other.value, false)) {}
-  };
-  explicit LockGuard(Mutex mutex) : mutex_(std::move(mutex)) {}
+  explicit LockGuard(Mutex mutex) noexcept : mutex_(std::move(mutex)) {}
   Mutex mutex_;
-  Held held_;
+  bool held_ = true;
 };
 
 // To wait until somebody says that something guarded by a mutex has changed. May wake without a
