@@ -102,7 +102,8 @@ Outcome<double> BenchMachine::measure(int cell, Json request) const {
 
 Outcome<ProgramRun> BenchMachine::run(const std::vector<std::string>& options,
                                       const std::vector<std::string>& program) const {
-  std::vector<std::string> words = {monitor::helper_program("hive"), "run", "--name", machine_.name};
+  std::vector<std::string> words = {monitor::helper_program("hive"), "run", "--name",
+                                    machine_.name};
   words.insert(words.end(), options.begin(), options.end());
   words.push_back("--");
   words.insert(words.end(), program.begin(), program.end());

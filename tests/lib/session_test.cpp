@@ -278,7 +278,8 @@ TEST(Handshake, AnotherVersionOfTheProtocolOrTheLayoutIsRefusedWithWords) {
 
 TEST(Handshake, AWelcomeOfAnotherVersionMayHaveAnyLength) {
   const auto short_one = error_of_attaching([](int socket) {
-    const std::array<std::uint32_t, 2> welcome = {proto::attach_magic, proto::protocol_version + 1};
+    const std::array<std::uint32_t, 2> welcome = {proto::attach_magic,
+                                                  proto::protocol_version + 1};
     (void)machine::channel_send(socket, machine::bytes_of(welcome), {}, now_ns() + ns_per_s);
   });
   EXPECT_EQ(short_one.code, Code::version);
