@@ -34,6 +34,11 @@
 // others, "TLSF", ECRTS 2004). Both allocation and release take constant time. A block costs 16
 // bytes, and is a multiple of 16.
 //
+// Cost: some fifty nanoseconds for each, half a microsecond when the block was not in the cache.
+// resume() looks at all blocks, some nanoseconds each. After each opening of a window the first
+// store to a page is a page fault of Linux, so a writer that changes much in many pages does
+// better to keep the heap open than to commit and resume for each change.
+//
 // Ownership: the Segment has to stay open as long as the Heap; closing it tears the heap. A Heap
 // that is destroyed without commit is torn. Thread-safety: a Heap is used by one thread at a time;
 // a HeapView by any number.
@@ -91,7 +96,8 @@ class Heap final : public std::pmr::memory_resource {
   // destroying it tears it).
   Result<void> commit();
 
-  // Errors: exhausted (no block is large enough), bad_argument (an alignment that is no power of
+  // Errors: exhausted (no block is found that is large enough; of the size class itself only the
+  // first few are looked at), bad_argument (an alignment that is no power of
   // two or more than alignment_max; committed already), corrupt (as in commit).
   Result<void*> try_allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t));
   // Errors: corrupt (nothing is allocated there, or as in commit), bad_argument.

@@ -1,7 +1,6 @@
 // A ring of records of one type: one task publishes, any number of tasks on any cell read every
 // record, each at its own pace. The writer never waits for a reader. A reader that falls behind by
-// more than the capacity is told exactly how many records it has missed, and never gets a torn
-// one.
+// more than the capacity is told exactly how many records it missed, and never gets a torn one.
 //
 //   auto writer = RingWriter<Trade>::create(segment, 0, 4096);       // one task
 //   writer->publish(trade, Notify::yes);
@@ -9,8 +8,7 @@
 //   auto reader = RingReader<Trade>::open(segment, 0);               // any task
 //   std::array<Trade, 64> trades;
 //   while (reader->wait(1s)) {
-//     auto batch = reader->read(trades);                             // batch->count,
-//     batch->missed
+//     auto batch = reader->read(trades);                 // batch->count, batch->missed
 //   }
 //
 // Readers store nothing to shared memory: a reader's position is in its own. The writer says first
@@ -22,9 +20,10 @@
 //
 // Waking. Since a reader cannot tell the writer that it sleeps, the writer decides. publish()
 // makes no system call; with Notify::yes, or by notify(), it wakes all sleepers with one futex
-// call, which costs some 0.2 us when nobody sleeps. Wake for the last record of a burst, or never
-// when readers poll. wait() does not depend on it: it looks by itself after 1 ms, then 2, 4, up to
-// ring_nap_max, so that what a writer does not announce costs time and an idle reader next to
+// call, which costs little more than an empty system call when nobody sleeps, and some
+// microseconds when somebody does. Wake for the last record of a burst, or never when readers
+// poll. wait() does not depend on it: it looks by itself after 1 ms, then 2, 4, up to
+// ring_nap_max, so that what a writer does not announce costs time, and an idle reader next to
 // nothing.
 //
 // What readers see when the writer ends:
@@ -35,13 +34,13 @@
 //                     it within ring_nap_max.
 //   its home died:    `cell_down`; one that waits is woken by the change of the live set.
 //
-// Cost: publish() of a small record some ten nanoseconds; read() three Segment::read, about 0.15
-// us, for as many records as there are; an empty read() one. Where processes guard themselves
-// (--firewall=cooperative) each Segment::read asks the home.
+// Cost: publish() of a small record some ten nanoseconds, in a span of many about one for each;
+// read() three Segment::read, about 0.15 us, for as many records as there are; an empty read()
+// one. Where processes guard themselves (--firewall=cooperative) each Segment::read asks the home.
 //
 // Ownership: writer and reader need the Segment that they were made from to stay open in this
 // task; closing it tears what the writer has open. Thread-safety: each is used by one thread at a
-// time. Neither may be in use, except in wait(), while the session is being detached.
+// time, and a writer not while the session is being detached.
 #pragma once
 
 #include <bit>
