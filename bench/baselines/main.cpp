@@ -24,6 +24,11 @@ constexpr Entry entries[] = {
     {"blocked-store", baseline::blocked_store},
     {"page-fault", baseline::page_fault},
     {"window", baseline::window},
+    {"publish", baseline::publish},
+    {"latest", baseline::latest},
+    {"ring", baseline::ring},
+    {"mutex", baseline::mutex},
+    {"barrier", baseline::barrier},
     {"start-program", baseline::start_program},
     {"open-memory", baseline::open_memory},
 };

@@ -4,12 +4,19 @@
 //   fault     first touch of a block of 64 KiB
 //   blocked   a store to a closed page, with a handler of the program's own that steps over it
 //   open      open a segment by name, and close it
+//   put       have the home store 64 bytes
+//   read      copy 64 bytes out of a segment; view: look whether a view is valid, and load from it
+//   publish   publish a versioned value of 64 bytes; latest: read it
+//   ring      publish a record of 64 bytes, and read it
+//   mutex     lock and unlock, nobody else wants it; barrier: two threads meet
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <ucontext.h>
@@ -56,6 +63,10 @@ double median_batch_ns(int count, Operation operation) {
   return median_of(std::move(figures));
 }
 
+struct Record {
+  std::uint64_t words[8] = {};
+};
+
 struct Bench {
   hive::Session session;
   int home;
@@ -99,6 +110,78 @@ struct Bench {
     });
   }
 
+  double put() {
+    hive::Segment segment = make(hive::page_size);
+    const Record record{};
+    return median_batch_ns(count, [&] { must("put", segment.put_as(0, record)); });
+  }
+
+  double read() {
+    const hive::Segment segment = make(hive::page_size);
+    return median_batch_ns(count, [&] {
+      const auto record = must("read", segment.read_as<Record>(0));
+      asm volatile("" : : "r"(&record) : "memory");
+    });
+  }
+
+  double view() {
+    const hive::Segment segment = make(hive::page_size);
+    const auto seen = must("view", hive::view<std::uint64_t>(segment, 0));
+    return median_batch_ns(count, [&] {
+      const std::uint64_t value = *seen;
+      asm volatile("" : : "r"(value) : "memory");
+      if (!seen.valid()) std::exit(1);
+    });
+  }
+
+  double publish() {
+    hive::Segment segment = make(hive::Versioned<Record>::bytes());
+    auto writer = must("create", hive::Versioned<Record>::Writer::create(segment, 0));
+    return median_batch_ns(count, [&] { must("publish", writer.publish(Record{})); });
+  }
+
+  double latest() {
+    hive::Segment segment = make(hive::Versioned<Record>::bytes());
+    auto writer = must("create", hive::Versioned<Record>::Writer::create(segment, 0));
+    must("publish", writer.publish(Record{}));
+    const auto reader = must("open", hive::Versioned<Record>::Reader::open(segment, 0));
+    Record record;
+    return median_batch_ns(count, [&] { must("read", reader.read(record)); });
+  }
+
+  double ring() {
+    hive::Segment segment = make(hive::RingWriter<Record>::bytes(1024));
+    auto writer = must("create", hive::RingWriter<Record>::create(segment, 0, 1024));
+    auto reader = must("open", hive::RingReader<Record>::open(segment, 0));
+    Record record;
+    return median_batch_ns(count, [&] {
+      must("publish", writer.publish(record));
+      if (must("read", reader.read({&record, 1})).count != 1) std::exit(1);
+    });
+  }
+
+  double mutex() {
+    const hive::Segment segment = make(hive::page_size);
+    auto mutex = must("open a mutex", hive::Mutex::open(segment, "bench"));
+    return median_batch_ns(count, [&] {
+      must("lock", mutex.lock());
+      must("unlock", mutex.unlock());
+    });
+  }
+
+  double barrier() {
+    const hive::Segment segment = make(hive::page_size);
+    auto barrier = must("open a barrier", hive::Barrier::open(segment, "bench", 2));
+    const int meetings = (std::max(1, count / batches)) * (batches + 1);
+    std::thread other([&] {
+      for (int i = 0; i < meetings; ++i) must("meet", barrier.arrive_and_wait());
+    });
+    const double ns =
+        median_batch_ns(count, [&] { must("meet", barrier.arrive_and_wait()); });
+    other.join();
+    return ns;
+  }
+
   double open() {
     const hive::Segment segment = make(hive::page_size);
     return median_batch_ns(
@@ -116,7 +199,7 @@ int main(int argc, char** argv) {
   const int home = argc == 4 ? std::atoi(argv[2]) : -1;
   const int count = argc == 4 ? std::atoi(argv[3]) : 0;
   if (home < 0 || count < 1) {
-    std::fputs("usage: hive-bench-task window|fault|blocked|open HOME COUNT\n", stderr);
+    std::fputs("usage: hive-bench-task WHAT HOME COUNT\n", stderr);
     return 2;
   }
   struct sigaction action {};
@@ -126,12 +209,18 @@ int main(int argc, char** argv) {
 
   Bench bench{must("attach", hive::attach()), home, count};
   const std::string what = argv[1];
-  const double ns = what == "window"    ? bench.window()
-                    : what == "fault"   ? bench.fault()
-                    : what == "blocked" ? bench.blocked()
-                    : what == "open"    ? bench.open()
-                                        : -1;
-  if (ns < 0) return 2;
-  std::printf("%.3f\n", ns);
+  constexpr struct {
+    const char* name;
+    double (Bench::*measure)();
+  } figures[] = {{"window", &Bench::window},   {"fault", &Bench::fault},
+                 {"blocked", &Bench::blocked}, {"open", &Bench::open},
+                 {"put", &Bench::put},         {"read", &Bench::read},
+                 {"view", &Bench::view},       {"publish", &Bench::publish},
+                 {"latest", &Bench::latest},   {"ring", &Bench::ring},
+                 {"mutex", &Bench::mutex},     {"barrier", &Bench::barrier}};
+  const auto* figure =
+      std::find_if(std::begin(figures), std::end(figures), [&](auto& f) { return f.name == what; });
+  if (figure == std::end(figures)) return 2;
+  std::printf("%.3f\n", (bench.*figure->measure)());
   return 0;
 }

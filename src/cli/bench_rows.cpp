@@ -189,6 +189,29 @@ void add_tasks(std::vector<BenchRow>& rows) {
                   baseline("start-program", starts, false)});
 }
 
+// What the library is used for, against what programs use without Hive.
+void add_sharing(std::vector<BenchRow>& rows) {
+  constexpr int calls = 6000;
+  constexpr int looks = 300000;
+  constexpr int meetings = 3000;
+  rows.push_back({"put.64B", "memcpy", task_figure("put", other_cell, calls),
+                  baseline("copy", looks, false, 64)});
+  rows.push_back({"read.64B", "memcpy", task_figure("read", other_cell, looks),
+                  baseline("copy", looks, false, 64)});
+  rows.push_back({"view.load", "memcpy of a word", task_figure("view", other_cell, looks),
+                  baseline("copy", looks, false, 8)});
+  rows.push_back({"versioned.publish", "sequence lock", task_figure("publish", own_cell, looks),
+                  baseline("publish", looks, false)});
+  rows.push_back({"versioned.read", "sequence lock", task_figure("latest", other_cell, looks),
+                  baseline("latest", looks, false)});
+  rows.push_back({"ring.record", "bare ring", task_figure("ring", own_cell, looks),
+                  baseline("ring", looks, false)});
+  rows.push_back({"mutex.free", "robust pthread mutex", task_figure("mutex", other_cell, looks),
+                  baseline("mutex", looks, false)});
+  rows.push_back({"barrier.2", "pthread barrier", task_figure("barrier", other_cell, meetings),
+                  baseline("barrier", meetings, false)});
+}
+
 void add_programs(std::vector<BenchRow>& rows) {
   for (const int cells : {1, 2, 4}) {
     rows.push_back({fmt::format("raytrace.{}", cells), "the same with threads",
@@ -204,6 +227,7 @@ std::vector<BenchRow> bench_rows() {
   add_careful(rows);
   add_firewall(rows);
   add_tasks(rows);
+  add_sharing(rows);
   add_programs(rows);
   rows.push_back({"idle.cpu", "", idle_share, nullptr, value_at_most(1, "1 %"), false, nullptr,
                   BenchUnit::percent});
