@@ -89,17 +89,6 @@ class Installed(machine.MachineTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(f"version: {VERSION}", done.stderr)
 
-    def test_the_library_shows_its_public_interface_only(self):
-        names = [line.split(maxsplit=2)[2] for line in
-                 run("nm", "-D", "-C", "--defined-only", self.library).splitlines()]
-        public = ("hive::code_name(", "hive::Error::", "hive::Session::", "hive::Segment::",
-                  "hive::WriteWindow::", "hive::Counter::", "hive::Barrier::", "hive::WorkQueue::")
-        strangers = [name for name in names
-                     if not name.startswith(public) and name not in ("sigaction", "signal")]
-        self.assertEqual(strangers, [])
-        for begin in public:
-            self.assertTrue(any(name.startswith(begin) for name in names), begin)
-
     def test_the_bench_finds_its_programs(self):
         self.machine.hive("bench", "--rows", "fault.64KiB.local", "--pairs", 1, "--name", self.machine.name)
         picture = pathlib.Path(self.machine.directory) / "teapot.png"
