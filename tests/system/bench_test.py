@@ -11,7 +11,8 @@ ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful
         "careful.list1000", "firewall.open_close.1", "firewall.open_close.256",
         "firewall.takeback.1", "firewall.takeback.256", "firewall.blocked_store",
         "fault.64KiB.local", "fault.64KiB.remote", "window.own", "window.remote", "segment.open",
-        "task.start", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu"]
+        "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",
+        "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu"]
 MEMBERS = {"name", "value", "unit", "baseline", "ratio", "spread", "bound", "holds"}
 
 

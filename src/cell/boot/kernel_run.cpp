@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t tick_ns = 10 * ns_per_ms;            // of the clock word
-constexpr std::uint64_t idle_tick_ns = 40 * ns_per_ms;       // with no task and no message
+constexpr std::uint64_t idle_tick_ns = 50 * ns_per_ms;       // with no task and no message
 constexpr std::uint64_t idle_after_ns = ns_per_s;            // since the last of these
 constexpr std::uint64_t control_tick_ns = ns_per_s;          // housekeeping of the control thread
 constexpr std::uint64_t connect_timeout_ns = 10 * ns_per_s;  // to all other cells

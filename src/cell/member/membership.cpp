@@ -14,7 +14,7 @@ namespace {
 
 // The lifelines wake the watcher at once; this is how long a sign that wakes nobody (memory that
 // fails, a power process that dies before its kernel) may go unseen.
-constexpr std::uint64_t look_interval_ns = 100 * ns_per_ms;
+constexpr std::uint64_t look_interval_ns = 250 * ns_per_ms;
 // How long a node that was switched off may take to be known dead. A large kernel takes 170 ms.
 constexpr std::uint64_t power_off_max_ns = 2 * ns_per_s;
 constexpr useconds_t power_poll_us = 200;
