@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
     std::printf("cell %d is %s\n", cell.id, cell.up ? "up" : "down");
   }
   // How often was this run on this machine? The number outlives us: `keep`.
-  auto visits = session->create("attach-visits", sizeof(std::uint64_t), {.home = -1, .keep = true});
+  auto visits =
+      session->create("attach-visits", sizeof(std::uint64_t), {.home = -1, .keep = true});
   if (!visits) visits = session->open("attach-visits");
   if (!visits) {
     std::fprintf(stderr, "attach: %s\n", visits.error().message().c_str());

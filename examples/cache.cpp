@@ -40,7 +40,8 @@ int fill(hive::Segment& segment, std::uint64_t entries) {
     if (!entry) return complain("no room for an entry", entry.error());
     head = (*heap)->ref(*entry);
   }
-  if (auto set = (*heap)->set_root((*heap)->ref(*table)); !set) return complain("root", set.error());
+  if (auto set = (*heap)->set_root((*heap)->ref(*table)); !set)
+    return complain("root", set.error());
   if (auto done = (*heap)->commit(); !done) return complain("commit", done.error());
   return 0;
 }
@@ -71,10 +72,11 @@ int main(int argc, char** argv) {
   const std::string name = "cache-" + session->span_id();
   const std::uint64_t bytes = sizeof(Table) + entries * (sizeof(Entry) + 32) + 65536;
   const bool leads = session->span_index() == 0;
-  auto segment = leads ? session->create(name, bytes) : session->open(name, std::chrono::seconds(10));
+  auto segment =
+      leads ? session->create(name, bytes) : session->open(name, std::chrono::seconds(10));
   if (!segment) return complain("cannot open the segment", segment.error());
-  auto filled = hive::Barrier::open(*segment, "filled",
-                                    static_cast<std::uint32_t>(session->span_count()));
+  auto filled =
+      hive::Barrier::open(*segment, "filled", static_cast<std::uint32_t>(session->span_count()));
   if (!filled) return complain("cannot open the barrier", filled.error());
   if (leads) {
     if (const int status = fill(*segment, entries); status != 0) return status;

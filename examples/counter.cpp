@@ -1,5 +1,5 @@
-// counter: tasks add to two numbers under one mutex; one of them dies while it holds it. The others
-// are told, mend what it left half done, and go on.
+// counter: tasks add to two numbers under one mutex; one of them dies while it holds it. The
+// others are told, mend what it left half done, and go on.
 //
 //   hive run --span all -- example-counter 1000
 //   hive run --span all -- example-counter 1000 die     the last component dies in the middle

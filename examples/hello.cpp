@@ -38,7 +38,8 @@ int main(int argc, char**) {
     while (auto event = session->next_news()) {
       if (event->kind != hive::News::Kind::cell_failed) continue;
       std::printf("cell %d failed (%s)", event->cell, event->cause.c_str());
-      for (const std::string& lost : event->segments) std::printf(", and with it '%s'", lost.c_str());
+      for (const std::string& lost : event->segments)
+        std::printf(", and with it '%s'", lost.c_str());
       std::puts("");
       failed = true;
     }

@@ -1,7 +1,7 @@
 // pricer: a feed handler publishes trades into a ring on its cell; a book on another cell reads
 // them and publishes the best price. Each survives the death of the other.
 //
-//   hive run --cell 1 -- example-pricer feed [TRADES]    until it has published so many, or for ever
+//   hive run --cell 1 -- example-pricer feed [TRADES]    publishes so many, or for ever
 //   hive run --cell 2 -- example-pricer book [TRADES]    until it has seen so many, or for ever
 //   hive fault kill-cell 1                               and start a feed on another cell
 #include <array>

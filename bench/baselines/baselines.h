@@ -35,8 +35,9 @@ double page_fault(const Arguments& arguments);
 // A page of one's own opened by another process, stored to, and closed by it.
 double window(const Arguments& arguments);
 
-// A value of 64 bytes behind a sequence lock, published and read; a record through a ring; a robust
-// pthread mutex that nobody else wants; a pthread barrier of two threads. All in shared memory.
+// A value of 64 bytes behind a sequence lock, published and read; a record through a ring; a
+// robust pthread mutex that nobody else wants; a pthread barrier of two threads. All in shared
+// memory.
 double publish(const Arguments& arguments);
 double latest(const Arguments& arguments);
 double ring(const Arguments& arguments);

@@ -176,8 +176,7 @@ struct Bench {
     std::thread other([&] {
       for (int i = 0; i < meetings; ++i) must("meet", barrier.arrive_and_wait());
     });
-    const double ns =
-        median_batch_ns(count, [&] { must("meet", barrier.arrive_and_wait()); });
+    const double ns = median_batch_ns(count, [&] { must("meet", barrier.arrive_and_wait()); });
     other.join();
     return ns;
   }
@@ -212,14 +211,13 @@ int main(int argc, char** argv) {
   constexpr struct {
     const char* name;
     double (Bench::*measure)();
-  } figures[] = {{"window", &Bench::window},   {"fault", &Bench::fault},
-                 {"blocked", &Bench::blocked}, {"open", &Bench::open},
-                 {"put", &Bench::put},         {"read", &Bench::read},
-                 {"view", &Bench::view},       {"publish", &Bench::publish},
-                 {"latest", &Bench::latest},   {"ring", &Bench::ring},
-                 {"mutex", &Bench::mutex},     {"barrier", &Bench::barrier}};
-  const auto* figure =
-      std::find_if(std::begin(figures), std::end(figures), [&](auto& f) { return f.name == what; });
+  } figures[] = {
+      {"window", &Bench::window}, {"fault", &Bench::fault},     {"blocked", &Bench::blocked},
+      {"open", &Bench::open},     {"put", &Bench::put},         {"read", &Bench::read},
+      {"view", &Bench::view},     {"publish", &Bench::publish}, {"latest", &Bench::latest},
+      {"ring", &Bench::ring},     {"mutex", &Bench::mutex},     {"barrier", &Bench::barrier}};
+  const auto* figure = std::find_if(std::begin(figures), std::end(figures),
+                                    [&](auto& f) { return f.name == what; });
   if (figure == std::end(figures)) return 2;
   std::printf("%.3f\n", (bench.*figure->measure)());
   return 0;

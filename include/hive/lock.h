@@ -5,14 +5,14 @@
 // waits uses no processor.
 //
 // The home looks after them. When a task dies that held a mutex (by a crash, a kill, or with its
-// cell), the mutex is *broken*: those who wait and those who come later get `lost`, because what it
-// guards may be half done. Whoever mends that calls reset(). The death of a task that held nothing
-// is noticed by nobody, and no wake is lost with it. When the home fails, every call returns
-// cell_down. Nothing ever waits longer than it was told.
+// cell), the mutex is *broken*: those who wait and those who come later get `lost`, because what
+// it guards may be half done. Whoever mends that calls reset(). The death of a task that held
+// nothing is noticed by nobody, and no wake is lost with it. When the home fails, every call
+// returns cell_down. Nothing ever waits longer than it was told.
 //
 // An object belongs to a segment and is named inside it (1 to 31 bytes); it goes with the segment.
-// The owner is the task, not the thread: two threads of one task exclude each other, but either may
-// unlock. Thread-safety: any thread. Not recursive.
+// The owner is the task, not the thread: two threads of one task exclude each other, but either
+// may unlock. Thread-safety: any thread. Not recursive.
 #pragma once
 
 #include <chrono>
@@ -34,11 +34,12 @@ class LockGuard;
 
 class Mutex {
  public:
-  // Opens the mutex of that name, or makes it. Blocks for a call to the home. Errors: bad_argument,
-  // refused (a condition has this name), exhausted, cell_down, timed_out.
+  // Opens the mutex of that name, or makes it. Blocks for a call to the home. Errors:
+  // bad_argument, refused (a condition has this name), exhausted, cell_down, timed_out.
   static Result<Mutex> open(const Segment& segment, std::string_view name);
 
-  // Errors: lost (broken: somebody died while he held it), timed_out, cell_down, refused (detached).
+  // Errors: lost (broken: somebody died while he held it), timed_out, cell_down, refused
+  // (detached).
   Result<void> lock(std::chrono::nanoseconds timeout = default_wait);
   // The same without waiting. Errors also: busy (held).
   Result<void> try_lock();

@@ -53,8 +53,8 @@ class View {
   std::uint32_t losses_;
 };
 
-// A view of `count` items at the offset; their pages are made present. Errors: lost (a page of them
-// is torn), cell_down, bad_argument (outside the segment, or not aligned for the type).
+// A view of `count` items at the offset; their pages are made present. Errors: lost (a page of
+// them is torn), cell_down, bad_argument (outside the segment, or not aligned for the type).
 template <class T>
 Result<View<T>> view(const Segment& segment, std::uint64_t offset, std::size_t count = 1) {
   const auto losses = segment_losses(*segment.impl());

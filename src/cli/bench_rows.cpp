@@ -25,7 +25,8 @@ constexpr int page_copies = 30000;
 constexpr int walks = 600;
 constexpr int list_length = 1000;  // of the list that a kernel publishes
 constexpr std::uint64_t idle_slice_ns = 500 * ns_per_ms;
-constexpr std::uint64_t settle_ns = 1500 * ns_per_ms;  // a cell that had work ticks fast for a second
+constexpr std::uint64_t settle_ns =
+    1500 * ns_per_ms;  // a cell that had work ticks fast for a second
 
 // --- figures of a kernel
 

@@ -8,8 +8,8 @@ namespace hive::lib {
 // Whether this thread is in a guarded() block.
 bool has_guard() noexcept;
 
-// Jumps to the innermost guarded() of this thread, which then returns the error. Returns when there
-// is none. To be called by the fault handler, on whatever stack it runs.
+// Jumps to the innermost guarded() of this thread, which then returns the error. Returns when
+// there is none. To be called by the fault handler, on whatever stack it runs.
 void jump_to_guard(const Error& error) noexcept;
 
 }  // namespace hive::lib

@@ -1,5 +1,5 @@
-// The task's side of a mutex or condition (proto/lock.h): one object for each name and segment in a
-// process, held by all Mutex and Condition objects of it.
+// The task's side of a mutex or condition (proto/lock.h): one object for each name and segment in
+// a process, held by all Mutex and Condition objects of it.
 //
 // The word lies in memory that may go away under us, so it is only touched by the routines of
 // safe_copy.h; a word that is not there is asked for, like a page that faults.

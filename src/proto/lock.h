@@ -1,6 +1,6 @@
-// A mutex or a condition, as home and tasks see it. Each has a page of user memory of its own, open
-// to stores by every task that has opened it, and a state in its home's kernel memory, which tasks
-// only read.
+// A mutex or a condition, as home and tasks see it. Each has a page of user memory of its own,
+// open to stores by every task that has opened it, and a state in its home's kernel memory, which
+// tasks only read.
 //
 //   page of a mutex       word 0: 0 free; else the token of the owner, with lock_waiters set when
 //                         somebody may sleep on the word. Changed by compare-and-exchange only.

@@ -1,6 +1,7 @@
 // What a cell tells its tasks unasked, on the connection of their attach (attach.h), after
 // AttachReady: one message for each event. A cell never waits for a task that does not read: what
-// does not fit into the socket is counted, and the next message that fits says how many are missing.
+// does not fit into the socket is counted, and the next message that fits says how many are
+// missing.
 #pragma once
 
 #include <array>
@@ -11,8 +12,9 @@ namespace hive::proto {
 inline constexpr std::uint32_t news_magic = 0x4e565648;
 
 enum class NewsKind : std::uint32_t {
-  cell_failed = 1,  // by the task's own cell, once the cell is out of the live set: cell, epoch, cause
-  torn = 2,         // by a segment's home, to those who have it open: segment, offset, bytes
+  cell_failed =
+      1,     // by the task's own cell, once the cell is out of the live set: cell, epoch, cause
+  torn = 2,  // by a segment's home, to those who have it open: segment, offset, bytes
 };
 
 struct NewsMessage {

@@ -130,7 +130,8 @@ TEST_F(RollbackTest, ReadersOnlyEverSeeCommittedContent) {
       auto window = open(writer, s, 0, 6);
       while (!window && window.error().code == Code::busy) window = open(writer, s, 0, 6);
       ASSERT_TRUE(window) << window.error().message();
-      for (std::uint32_t i = 0; i < 1 + round % 6; ++i) writer.space->store(s.pages.first + i, round);
+      for (std::uint32_t i = 0; i < 1 + round % 6; ++i)
+        writer.space->store(s.pages.first + i, round);
       if (round % 6 == 5 && round % 4 == 1) {  // all six pages were written
         ASSERT_TRUE(home->commit_window(writer.id, *window));
         committed.store(round);

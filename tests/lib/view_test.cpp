@@ -81,23 +81,24 @@ TEST_F(ViewTest, AGuardedLoadAfterTheHomeFailedIsAnError) {
   const auto seen = view<int>(segment, 0);
   machine.ask(1, "fail");
   machine.tell_down(0, 1);
-  const auto read = guarded(
-      [&] { (void)*const_cast<const volatile int*>(segment.at<int>(4 * page_size)); });
+  const auto read =
+      guarded([&] { (void)*const_cast<const volatile int*>(segment.at<int>(4 * page_size)); });
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Code::cell_down) << read.error().message();
   EXPECT_FALSE(seen->valid());
 }
 
 TEST_F(ViewTest, AGuardedStrayStoreIsRefused) {
-  const auto stored = guarded(
-      [&] { *const_cast<volatile int*>(segment.at<int>(0)) = 3; });
+  const auto stored = guarded([&] { *const_cast<volatile int*>(segment.at<int>(0)) = 3; });
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().code, Code::refused);
 }
 
 TEST_F(ViewTest, GuardsNestAndEachThreadHasItsOwn) {
   tear();
-  const auto load = [&] { (void)*const_cast<const volatile int*>(segment.at<int>(2 * page_size)); };
+  const auto load = [&] {
+    (void)*const_cast<const volatile int*>(segment.at<int>(2 * page_size));
+  };
   bool went_on = false;
   const auto outer = guarded([&] {
     const auto inner = guarded(load);
