@@ -30,11 +30,11 @@ class Version(MachineTest):
         for length in (96, 8, 24, 200):
             with self.subTest(length=length):
                 hello = struct.pack("<II", ATTACH_MAGIC, 99).ljust(length, b"\1")
-                magic, _, accepted, code, cause = self.hello(hello)
+                magic, own_version, accepted, code, cause = self.hello(hello)
                 self.assertEqual((magic, accepted, code), (ATTACH_MAGIC, 0, VERSION))
                 self.assertIn("version", cause)
         self.assertIsNone(self.hello(struct.pack("<II", 1, 99)))
-        self.assertIsNone(self.hello(struct.pack("<II", ATTACH_MAGIC, 1)))  # this version, cut off
+        self.assertIsNone(self.hello(struct.pack("<II", ATTACH_MAGIC, own_version)))  # cut off
         self.assertEqual(self.machine.states(), ["up"])
         self.machine.shutdown()
         self.assert_nothing_left()
