@@ -58,7 +58,7 @@ wait_until tiles_done
 say "tracing  a third of the picture is done, by all four cells"
 "$hive" fault kill-cell "$victim" --name "$name" >/dev/null
 kill_ms=$(elapsed_ms)
-say "kill     SIGKILL for the kernel of cell $victim: hive fault kill-cell $victim"
+say_at "$kill_ms" "kill     SIGKILL for the kernel of cell $victim: hive fault kill-cell $victim"
 is_down() { [ "$(state_of $victim)" = down ]; }
 wait_until is_down
 # The processors are busy with the picture, so we learn of it later than it was: the cells know when.
