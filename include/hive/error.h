@@ -42,7 +42,7 @@ struct Error {
   Range lost_range = {};        // for Code::lost, the first lost range
   const char* cause = "";       // what happened, in words; static lifetime, never null
 
-  // One line for people: "cell_down: cell 2, epoch 3: the home of the segment has failed".
+  // One line for people: "cell_down: cell 2: the home of the segment has failed (epoch 3)".
   std::string message() const;
 };
 

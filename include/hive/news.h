@@ -6,6 +6,11 @@
 //     while (auto news = session.next_news()) handle(*news);
 //   }
 //
+// The descriptor may be readable once without news (a connection has ended, and its cell's fate is
+// not settled yet), so poll in a loop, as above. `torn` may come before the `cell_failed` that
+// caused it. A task is told of what it has torn itself, too; a window that is rolled back and a
+// mutex that breaks are no news.
+//
 // News are a convenience: whatever they tell shows as an error in the calls that it concerns, too.
 // A task that does not read them costs nobody anything: the cell keeps a few dozen for it, drops
 // what comes then, and tells how many (`missed`).

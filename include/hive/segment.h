@@ -30,7 +30,9 @@ inline constexpr std::uint64_t page_size = 4096;
 enum class OnLoss : std::uint8_t {
   tear,      // they are torn: everybody gets `lost` until somebody resets them
   rollback,  // they get back what they held when the window was opened. The home copies them each
-             // time a window is opened; windows are exclusive ones. If the home fails they are lost.
+             // time a window is opened; windows are exclusive ones. If the home fails they are
+             // lost. Readers see stores of an open window, as always, until they are taken back,
+             // some milliseconds after the death; with Versioned<T> they would not.
 };
 
 struct SegmentOptions {

@@ -2,7 +2,10 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -30,6 +33,25 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   ::_exit(127);
 }
 
+// Whether there is a file of that name where execvp() looks for it. No memory is allocated.
+bool is_in_path(const char* program) {
+  const char* path = std::getenv("PATH");
+  if (std::strchr(program, '/') != nullptr || path == nullptr) return true;
+  const std::size_t length = std::strlen(program);
+  std::array<char, PATH_MAX> candidate;
+  for (;; ++path) {
+    const std::size_t prefix = std::strcspn(path, ":");
+    if (prefix + 1 + length < candidate.size()) {
+      std::memcpy(candidate.data(), path, prefix);
+      candidate[prefix] = '/';
+      std::memcpy(candidate.data() + prefix + 1, program, length + 1);
+      if (::access(prefix == 0 ? program : candidate.data(), F_OK) == 0) return true;
+    }
+    path += prefix;
+    if (*path == 0) return false;
+  }
+}
+
 // In the child: from the fork to exec.
 [[noreturn]] void become_task(const machine::StarterRequest& request, char** arguments,
                               char** environment, int report, pid_t parent) {
@@ -50,6 +72,8 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   ::fcntl(exec_report_fd, F_SETFD, FD_CLOEXEC);
   environ = environment;  // PATH is looked up in the task's environment
   ::execvp(arguments[0], arguments);
+  // A directory of PATH that we may not search makes this EACCES, also when the program is nowhere.
+  if (errno == EACCES) errno = is_in_path(arguments[0]) ? EACCES : ENOENT;
   give_up(exec_report_fd);
 }
 

@@ -57,6 +57,7 @@ inline constexpr const char* rollback_shared =
 inline constexpr const char* rollback_limit = "the cell has no room to keep what the pages hold now";
 inline constexpr const char* lock_broken =
     "a task died while it held the mutex; what it guards may be half done: mend it, then reset";
+inline constexpr const char* cell_silent = "a cell that has to be asked did not answer in time";
 inline constexpr const char* not_held = "the mutex is not held by this task";
 }  // namespace cause
 
@@ -104,6 +105,7 @@ inline constexpr std::array causes = {
     cause::rollback_limit,
     cause::lock_broken,
     cause::not_held,
+    cause::cell_silent,
 };
 
 inline std::uint16_t cause_index(std::string_view text) {

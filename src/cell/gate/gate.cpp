@@ -90,6 +90,10 @@ void Gate::fill(proto::GateReply& reply, const Result<GateValues>& result) const
   const Error& e = result.error();
   reply.code = static_cast<std::uint8_t>(e.code);
   reply.cause = proto::cause_index(e.cause);
+  // What RPC says of another cell has no line of its own here.
+  if (reply.cause == 0 && e.code == Code::timed_out) {
+    reply.cause = proto::cause_index(proto::cause::cell_silent);
+  }
   reply.cell = e.cell >= 0 ? e.cell : static_cast<std::int16_t>(self_);
   reply.sys_errno = e.sys_errno;
   reply.values = {e.lost_range.offset, e.lost_range.length, 0, 0};
