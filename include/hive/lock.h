@@ -93,8 +93,8 @@ class Condition {
   // As Mutex::open.
   static Result<Condition> open(const Segment& segment, std::string_view name);
 
-  // Unlocks the mutex, waits, and locks it again; after an error of the waiting (timed_out) it is
-  // locked too, unless is told otherwise by lost or cell_down, which are about the mutex.
+  // Unlocks the mutex, waits, and locks it again, however long that takes. After success and after
+  // timed_out it is locked; after lost, cell_down and refused it is not.
   Result<void> wait(Mutex& mutex, std::chrono::nanoseconds timeout = default_wait);
   // Wakes one, or all, that wait. One system call. Errors: cell_down.
   Result<void> notify_one();

@@ -68,7 +68,7 @@ class Segment {
   Result<WriteWindow> write_all(WindowMode mode = WindowMode::exclusive);
 
   // Has the home store bytes: one round trip, no window. If this task dies meanwhile, each 4096
-  // bytes from the first are stored whole or not at all, and nothing is torn. For small things; a
+  // bytes from the first are stored whole or not at all (within a page), and nothing is torn. For small things; a
   // window is faster for more than a few pages, and for stores in place. Errors: busy (another task
   // has an exclusive window there), lost (the range is torn: reset it first), cell_down, timed_out
   // (it may have been stored), bad_argument.

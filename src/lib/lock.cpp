@@ -44,9 +44,14 @@ Result<void> Condition::wait(Mutex& mutex, std::chrono::nanoseconds timeout) {
   if (!seen) return fail(seen.error());
   if (auto given = mutex.unlock(); !given) return given;
   auto waited = impl_->wait_for(*seen, deadline_ns);
-  // However the wait ended, the caller goes on with the mutex held.
-  if (auto taken = mutex.lock(); !taken) return taken;
-  return waited;
+  // However the wait ended, the caller goes on with the mutex held, unless nobody can hold it.
+  for (;;) {  // ends when whoever holds it lets go or dies
+    const auto taken = mutex.lock();
+    if (taken) return waited;
+    const Code code = taken.error().code;
+    const bool hopeless = code == Code::lost || code == Code::cell_down || code == Code::refused;
+    if (hopeless || code == Code::bad_argument || code == Code::not_found) return taken;
+  }
 }
 
 Result<void> Condition::notify_one() { return impl_->notify(1); }

@@ -5,6 +5,7 @@
 #include "base/safe_copy.h"
 #include "lib/causes.h"
 #include "lib/deadline.h"
+#include "lib/patience.h"
 #include "proto/causes.h"
 
 namespace hive::lib {
@@ -58,6 +59,7 @@ Failure LockImpl::failed(Code code, const char* cause) const {
 // Touches the word, and has the page brought in when it is not there.
 template <class Touch>
 Result<void> LockImpl::touch(Touch touch) {
+  const Patience patience;
   for (int tries = 0; tries < lock_page_tries_max; ++tries) {
     {
       const PeerUse use(peer_);
@@ -66,7 +68,10 @@ Result<void> LockImpl::touch(Touch touch) {
     }
     auto brought = session_->call(*peer_, {.op = GateOp::fault,
                                            .args = {reinterpret_cast<std::uint64_t>(word()), 1}});
-    if (!brought) return fail(brought.error());
+    if (brought) continue;
+    if (!patience.allows(brought.error().code)) return fail(brought.error());
+    session_->pause(patience_pause_ns);
+    --tries;  // bounded by the patience
   }
   return failed(Code::corrupt, "the page of the mutex cannot be reached");
 }
@@ -132,8 +137,6 @@ Result<void> LockImpl::lock(std::uint64_t deadline_ns) {
     auto found = exchange(0, mine);
     if (!found) return fail(found.error());
     if (*found == 0) return {};
-    const std::uint64_t now = now_ns();
-    if (now >= deadline_ns) return failed(Code::timed_out, proto::cause::wait_too_long);
     // From here on we take it as one who may have left others asleep behind him.
     mine = token_ | lock_waiters;
     if ((*found & lock_waiters) == 0) {
@@ -141,6 +144,8 @@ Result<void> LockImpl::lock(std::uint64_t deadline_ns) {
       if (!marked) return fail(marked.error());
       if (*marked != *found) continue;
     }
+    // Only now: a wake that was meant for whoever waits has been passed on with the mark.
+    if (now_ns() >= deadline_ns) return failed(Code::timed_out, proto::cause::wait_too_long);
     const auto* futex = reinterpret_cast<const std::atomic<std::uint32_t>*>(word());
     const std::array<FutexWord, 2> words = {
         {{futex, *found | lock_waiters}, {&state_->generation, *change}}};
@@ -173,14 +178,18 @@ Result<void> LockImpl::wait_for(std::uint32_t seen, std::uint64_t deadline_ns) {
   const std::uint32_t epoch = session_->epoch_word();
   const auto change = generation();
   if (!change) return fail(change.error());
-  const auto now_is = load();
-  if (!now_is) return fail(now_is.error());
-  if (*now_is != seen) return {};
-  if (now_ns() >= deadline_ns) return failed(Code::timed_out, proto::cause::wait_too_long);
   const auto* futex = reinterpret_cast<const std::atomic<std::uint32_t>*>(word());
   const std::array<FutexWord, 2> words = {{{futex, seen}, {&state_->generation, *change}}};
-  session_->sleep_on(words, epoch, deadline_ns);
-  return {};
+  for (;;) {  // ends at the deadline
+    if (auto usable = session_->check(); !usable) return usable;
+    const auto now_is = load();
+    if (!now_is) return fail(now_is.error());
+    const auto change_now = generation();
+    if (!change_now) return fail(change_now.error());
+    if (*now_is != seen || *change_now != *change || session_->epoch_word() != epoch) return {};
+    if (now_ns() >= deadline_ns) return failed(Code::timed_out, proto::cause::wait_too_long);
+    session_->sleep_on(words, epoch, deadline_ns);
+  }
 }
 
 Result<void> LockImpl::notify(int count) {

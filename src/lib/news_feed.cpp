@@ -60,6 +60,7 @@ void NewsFeed::watch(CellId cell, int connection) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = cell;
+  connections_[static_cast<std::size_t>(cell)].store(connection);
   if (epoll_) (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, connection, &event);
 }
 
@@ -67,8 +68,14 @@ std::optional<News> NewsFeed::next(const PeerTable& peers, const SegmentNames& n
   std::array<epoll_event, events_max> events;
   const int count = epoll_ ? ::epoll_wait(epoll_.get(), events.data(), events_max, 0) : 0;
   for (int i = 0; i < count; ++i) {
-    const PeerUse peer(peers.find(events[static_cast<std::size_t>(i)].data.fd));
-    if (!peer) continue;
+    const CellId cell = events[static_cast<std::size_t>(i)].data.fd;
+    const PeerUse peer(peers.find(cell));
+    if (!peer) {
+      // Hung up, but not closed: somebody is still inside.
+      const int connection = connections_[static_cast<std::size_t>(cell)].load();
+      (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection, nullptr);
+      continue;
+    }
     for (;;) {  // ends with the messages that are there
       auto message = machine::channel_receive(peer->connection(), 0);
       if (!message && message.error().code == Code::timed_out) break;

@@ -2,6 +2,8 @@
 // that the task is attached to.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <optional>
 
 #include <hive/news.h>
@@ -31,6 +33,7 @@ class NewsFeed {
 
  private:
   UniqueFd epoll_;
+  std::array<std::atomic<int>, max_cells> connections_{};  // watched last; only to forget them
 };
 
 }  // namespace hive::lib

@@ -1,6 +1,7 @@
 #include "lib/segment_impl.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/safe_copy.h"
@@ -140,7 +141,11 @@ Result<void> SegmentImpl::put(std::uint64_t offset, std::span<const std::byte> b
   if (auto pages = pages_of(offset, bytes.size()); !pages) return fail(pages.error());
   const Patience patience;
   while (!bytes.empty()) {
-    const auto part = bytes.first(std::min<std::size_t>(bytes.size(), proto::gate_data_bytes));
+    // Copied here: the bytes may lie in a segment, and a fault there must not find us in a call.
+    std::array<std::byte, proto::gate_data_bytes> copy;
+    const std::size_t count = std::min(bytes.size(), copy.size());
+    std::ranges::copy(bytes.first(count), copy.begin());
+    const std::span<const std::byte> part(copy.data(), count);
     auto stored = call({.op = GateOp::segment_store,
                         .args = {place_.id, offset, part.size()},
                         .data = part});

@@ -77,6 +77,10 @@ Result<std::shared_ptr<LockImpl>> SegmentImpl::lock(proto::LockKind kind, std::s
     return fail(begun.error());
   }
   const std::scoped_lock lock(mutex_);
+  if (closed_.load()) {
+    (void)use->windows().end(use->fence(), page);
+    return fail(Code::bad_argument, "the segment is not open in this task", home());
+  }
   locks_.push_back({kind, std::string(name), page, *opened});
   return opened;
 }

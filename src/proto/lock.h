@@ -21,6 +21,7 @@ namespace hive::proto {
 
 inline constexpr std::uint32_t lock_owner_mask = 0x3fffffff;
 inline constexpr std::uint32_t lock_waiters = 0x80000000;
+inline constexpr std::uint32_t lock_other_bits = ~(lock_owner_mask | lock_waiters);  // always 0
 
 constexpr std::uint32_t lock_token(std::uint64_t client) {
   return static_cast<std::uint32_t>(client) & lock_owner_mask;

@@ -201,7 +201,11 @@ TEST_F(LockTest, AWaitThatTimesOutLeavesTheMutexHeld) {
   auto mutex = Mutex::open(segment, "m");
   auto changed = Condition::open(segment, "c");
   ASSERT_TRUE(mutex->lock());
-  EXPECT_EQ(changed->wait(*mutex, milliseconds(10)).error().code, Code::timed_out);
+  for (const int ms : {0, 10, 250}) {
+    const auto waited = changed->wait(*mutex, milliseconds(ms));
+    ASSERT_FALSE(waited) << "after " << ms << " ms";
+    EXPECT_EQ(waited.error().code, Code::timed_out);
+  }
   EXPECT_EQ(mutex->try_lock().error().code, Code::busy);
   EXPECT_TRUE(mutex->unlock());
 }

@@ -281,6 +281,7 @@ class Home {
   // The client is no opener any more; of all locks, or those of one segment.
   std::vector<LockLoss> leave_locks_locked(const Client& client, const SegmentId* only_of);
   void close_lock_pages(Lock& lock, const ClientRef& client, std::span<const LockLoss> losses);
+  std::optional<std::uint32_t> read_lock_word(Lock& lock, ObjectId object);
   void settle_locks(Lock& lock, std::span<const LockLoss> losses);
   void remove_locks_locked(SegmentId segment);
   std::atomic<std::uint64_t>& open_pages(const ClientInfo& info) {

@@ -91,8 +91,9 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     const auto lost = leave_locks_locked(*client, nullptr);
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
-  // One that detaches lives on, and must not store to the pages any more.
-  const bool closes = why == Leave::detached && !locks.empty();
+  // One that detaches lives on, and so may one whose connection ended by mistake: it must not store
+  // to the pages any more. Of a dead one Linux says so at once.
+  const bool closes = why != Leave::cell_down && !locks.empty();
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {
@@ -101,9 +102,10 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
       drop_open_locked(*client, segment->second, out);
     }
   }
-  finish_tear(lock, tear);
+  // First what others wait for; putting content back may take long.
   if (closes) close_lock_pages(lock, gone.front(), locks);
   settle_locks(lock, locks);
+  finish_tear(lock, tear);
   lock.unlock();
   out.deliver();
   std::uint64_t restored = 0;

@@ -27,7 +27,7 @@ Result<void> Home::store(ClientId id, SegmentId segment_id, std::uint64_t offset
     }
   }
   touched_.assign(range, true);
-  const auto ticket = page_calls_.begin(id, range);
+  const auto ticket = page_calls_.begin(id, range, true);
   lock.unlock();
   const auto written =
       parts_.memory->write(range.first * page_bytes + offset % page_bytes, bytes);

@@ -1,6 +1,7 @@
 // Windows: who may store where. Invariants 5, 6 and 7 of home.h.
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/check.h"
 #include "cell/home/home.h"
@@ -14,9 +15,17 @@ using home::WindowState;
 Result<WindowId> Home::open_window(ClientId id, SegmentId segment_id, std::uint64_t first,
                                    std::uint64_t pages, WindowMode mode) {
   Lock lock(mutex_);
-  const auto place = settled_place(lock, id, segment_id, first, pages);
+  auto place = settled_place(lock, id, segment_id, first, pages);
   if (!place) return fail(place.error());
   const PageRange range = place->range;
+  if (mode == WindowMode::exclusive && page_calls_.any_store_on(range)) {
+    // A store that is under way must not land in the middle of what the window is opened for.
+    calls_done_.wait_for(lock, std::chrono::nanoseconds(page_wait_max_ns),
+                         [&] { return !page_calls_.any_store_on(range); });
+    place = settled_place(lock, id, segment_id, first, pages);
+    if (!place) return fail(place.error());
+    if (page_calls_.any_store_on(range)) return fail(Code::busy, cause::pages_in_use, parts_.self);
+  }
   if (torn_.any(range)) return fail(torn_error_locked(range));
   const std::uint64_t bytes = std::uint64_t{range.count} * machine::page_bytes;
   if (place->segment->rollback) {
@@ -97,6 +106,7 @@ Result<void> Home::commit_window(ClientId id, WindowId window_id) {
   const PageRange pages = window->pages;
   window->state = WindowState::closing;
   if (!wait_for_calls_of(lock, id, pages)) {
+    if (own_window_locked(id, window_id) == nullptr) return fail(lost_locked(pages));
     // Closing would wait as long again; taking back does not.
     finish_tear(lock, begin_tear_locked({&window_id, 1}));
     return fail(lost_locked(pages));

@@ -18,6 +18,7 @@
 namespace hive::cell {
 
 inline constexpr std::size_t locks_max = 4096;
+inline constexpr std::size_t locks_per_client_max = 256;
 
 // As it lies in the kernel's heap; a task is told the address of `state`.
 struct TaggedLock {
@@ -34,6 +35,8 @@ struct SharedLock {
   std::uint32_t page = 0;  // of the node
   TaggedLock* shared = nullptr;
   bool resetting = false;
+  bool breaks_again = false;  // it broke while it was being reset
+  std::uint32_t changes = 0;  // goes up when a client comes or goes, and around a reset
   // Clients that may store to the page, each with its slot of the published table of windows.
   std::map<ClientId, std::uint32_t> openers;
 

@@ -14,8 +14,9 @@ class PageCalls {
   using Ticket = std::uint64_t;
 
   // `client` 0: a call on the memory itself (take back, refill).
-  Ticket begin(ClientId client, machine::PageRange range) {
-    calls_.push_back({++last_, client, range});
+  // `store`: it changes what the pages hold.
+  Ticket begin(ClientId client, machine::PageRange range, bool store = false) {
+    calls_.push_back({++last_, client, range, store});
     return last_;
   }
   void end(Ticket ticket) {
@@ -24,6 +25,12 @@ class PageCalls {
   bool any_on(machine::PageRange range) const {
     for (const Call& call : calls_) {
       if (call.range.overlaps(range)) return true;
+    }
+    return false;
+  }
+  bool any_store_on(machine::PageRange range) const {
+    for (const Call& call : calls_) {
+      if (call.store && call.range.overlaps(range)) return true;
     }
     return false;
   }
@@ -39,6 +46,7 @@ class PageCalls {
     Ticket ticket;
     ClientId client;
     machine::PageRange range;
+    bool store;
   };
   std::vector<Call> calls_;  // as many as threads are in the home: a handful
   Ticket last_ = 0;
