@@ -76,6 +76,12 @@ Result<void> FakeNode::read(std::uint64_t offset, std::span<std::byte> out) {
 }
 
 Result<void> FakeNode::write(std::uint64_t offset, std::span<const std::byte> bytes) {
+  std::function<void()> hook;
+  {
+    const std::scoped_lock lock(mutex_);
+    hook = std::exchange(write_hook_, nullptr);
+  }
+  if (hook) hook();
   const std::scoped_lock lock(mutex_);
   each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at) {
     std::memcpy(&pages_[page].content, bytes.data() + at, sizeof pages_[page].content);

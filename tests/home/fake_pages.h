@@ -43,6 +43,11 @@ class FakeNode final : public FrameMemory {
     const std::scoped_lock lock(mutex_);
     refuse_refill_ = refuse;
   }
+  // Runs in the middle of the next write, before anything is changed, with no lock held.
+  void on_write(std::function<void()> hook) {
+    const std::scoped_lock lock(mutex_);
+    write_hook_ = std::move(hook);
+  }
   // Runs in the middle of the next take_back, with no lock held.
   void on_take_back(std::function<void()> hook) {
     const std::scoped_lock lock(mutex_);
@@ -70,6 +75,7 @@ class FakeNode final : public FrameMemory {
   std::vector<std::string> breaches_;
   bool refuse_refill_ = false;
   std::function<void()> take_back_hook_;
+  std::function<void()> write_hook_;
 };
 
 enum class SpaceCall : std::uint8_t { give, open, close };

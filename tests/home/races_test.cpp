@@ -146,6 +146,36 @@ TEST_F(RaceTest, AClientThatDiesWhileItCommitsHasLostItsWindow) {
   EXPECT_EQ(node.times_taken_back(1), 1u);
 }
 
+TEST_F(RaceTest, ACommitThatWaitsFindsItsWindowClosedByAnotherThread) {
+  const auto window = open(a, s, 1, 3);
+  Stall stalled;
+  stall(a, SpaceCall::open, stalled);
+  auto fault = std::async(std::launch::async, [&] { return load_fault(a, 1); });  // opens anew
+  stalled.wait_until_entered();
+  auto committing =
+      std::async(std::launch::async, [&] { return home->commit_window(a.id, *window); });
+  EXPECT_TRUE(home->close_segment(a.id, s.id));
+  EXPECT_FALSE(committing.get());  // it waits as long as a call may take, and then looks again
+  stalled.release();
+  EXPECT_FALSE(fault.get());
+}
+
+TEST_F(RaceTest, AnExclusiveWindowWaitsForAStoreUnderWay) {
+  Stall stalled;
+  node.on_write([&] { stalled.enter(); });
+  auto storing = std::async(std::launch::async, [&] {
+    const std::uint64_t value = 77;
+    return home->store(a.id, s.id, 2 * page, std::as_bytes(std::span(&value, 1)));
+  });
+  stalled.wait_until_entered();
+  EXPECT_EQ(code_of(open(b, s, 1, 3)), Code::busy);
+  EXPECT_TRUE(open(b, s, 8, 2));  // beside it
+  stalled.release();
+  EXPECT_TRUE(storing.get());
+  EXPECT_TRUE(open(b, s, 1, 3));
+  EXPECT_EQ(b.space->load(2), 77u);
+}
+
 TEST_F(RaceTest, ACommitOfAProcessThatIsGoneHoldsIfItCameFirst) {
   const auto window = open(a, s, 1, 3);
   ASSERT_TRUE(a.space->store(1, 5));
