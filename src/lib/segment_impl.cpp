@@ -8,6 +8,7 @@
 #include "lib/causes.h"
 #include "lib/lock_impl.h"
 #include "lib/patience.h"
+#include "proto/causes.h"
 
 namespace hive::lib {
 
@@ -17,7 +18,6 @@ using proto::GateOp;
 
 namespace {
 
-constexpr const char* cause_not_open = "the segment is not open in this task";
 constexpr const char* cause_outside = "the range lies outside the segment";
 
 std::byte* address_of(const SessionImpl& session, const Peer& peer, const SegmentPlace& place) {
@@ -58,7 +58,7 @@ void SegmentImpl::close() noexcept {
 
 Result<GateValues> SegmentImpl::call(const GateCall& call) const {
   if (auto usable = session_->check(); !usable) return fail(usable.error());
-  if (closed_.load()) return fail(Code::bad_argument, cause_not_open, home());
+  if (closed_.load()) return fail(Code::bad_argument, proto::cause::segment_not_open, home());
   return session_->call(*peer_, call);
 }
 
@@ -94,7 +94,7 @@ Result<void> SegmentImpl::touch(std::uint64_t offset, std::uint64_t length) cons
 Result<void> SegmentImpl::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (auto pages = pages_of(offset, out.size()); !pages) return fail(pages.error());
   if (auto usable = session_->check(); !usable) return usable;
-  if (closed_.load()) return fail(Code::bad_argument, cause_not_open, home());
+  if (closed_.load()) return fail(Code::bad_argument, proto::cause::segment_not_open, home());
   while (!out.empty()) {
     // To the next boundary, so that what is asked for together is given together.
     const std::uint64_t chunk =

@@ -4,6 +4,7 @@
 #include "lib/causes.h"
 #include "lib/lock_impl.h"
 #include "lib/segment_impl.h"
+#include "proto/causes.h"
 
 namespace hive::lib {
 
@@ -79,7 +80,7 @@ Result<std::shared_ptr<LockImpl>> SegmentImpl::lock(proto::LockKind kind, std::s
   const std::scoped_lock lock(mutex_);
   if (closed_.load()) {
     (void)use->windows().end(use->fence(), page);
-    return fail(Code::bad_argument, "the segment is not open in this task", home());
+    return fail(Code::bad_argument, proto::cause::segment_not_open, home());
   }
   locks_.push_back({kind, std::string(name), page, *opened});
   return opened;

@@ -1,7 +1,6 @@
 // Mutexes and conditions: pages that tasks store to without a window, and what becomes of them
 // when a task goes. Invariant 11 of home.h; the words are told in proto/lock.h.
 
-#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
