@@ -49,7 +49,8 @@ void SimMachine::note(std::uint64_t what) {
 
 void SimMachine::at(std::uint64_t time_ns, CellId node, std::function<void()> action) {
   HIVE_CHECK(time_ns >= now_);
-  events_.push({time_ns, events_put_++, node,
+  const std::uint32_t life = node == no_node ? 0 : nodes_[index(node)].life;
+  events_.push({time_ns, events_put_++, node, life,
                 std::make_shared<std::function<void()>>(std::move(action))});
 }
 
@@ -65,7 +66,7 @@ bool SimMachine::step() {
   note(event.order << 8 | static_cast<std::uint64_t>(event.node + 1));
   if (event.node != no_node) {
     Node& node = nodes_[index(event.node)];
-    if (node.dead) return true;
+    if (node.dead || node.life != event.life) return true;
     if (node.stopped) {
       node.held.push_back(*event.action);
       return true;
@@ -93,6 +94,19 @@ void SimMachine::resume(CellId node) {
   Node& n = nodes_[index(node)];
   n.stopped = false;
   for (auto& action : std::exchange(n.held, {})) at(now_, node, std::move(action));
+}
+
+void SimMachine::restart(CellId node) {
+  Node& n = nodes_[index(node)];
+  HIVE_CHECK(n.dead);
+  ++n.life;
+  n.dead = n.stopped = n.memory_failed = false;
+  n.mail = nullptr;
+  std::ranges::fill(n.memory, std::byte{0});
+  for (CellId other = 0; other < options_.cells; ++other) {
+    pair(node, other).letters.clear();
+    pair(other, node).letters.clear();
+  }
 }
 
 void SimMachine::fail_memory(CellId node) { nodes_[index(node)].memory_failed = true; }

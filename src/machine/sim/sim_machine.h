@@ -92,6 +92,9 @@ class SimMachine {
   void stop(CellId node);         // its processors stand still until resume()
   void resume(CellId node);
   void fail_memory(CellId node);  // every access to it is a bus error, and so are its rings
+  // A dead node runs again, with new, zeroed memory and empty rings; nothing that was to happen on
+  // it before its death happens.
+  void restart(CellId node);
   bool is_dead(CellId node) const { return nodes_[index(node)].dead; }
   bool is_stopped(CellId node) const { return nodes_[index(node)].stopped; }
 
@@ -124,6 +127,7 @@ class SimMachine {
     std::vector<std::byte> memory;
     std::function<void()> mail;
     std::vector<std::function<void()>> held;  // events of a stopped node
+    std::uint32_t life = 0;
     bool dead = false;
     bool stopped = false;
     bool memory_failed = false;
@@ -132,6 +136,7 @@ class SimMachine {
     std::uint64_t time_ns;
     std::uint64_t order;  // of those at the same time, the one that was put in first
     CellId node;
+    std::uint32_t life;  // of the node, at the time when it was put in
     std::shared_ptr<std::function<void()>> action;
     bool operator>(const Event& other) const {
       return time_ns != other.time_ns ? time_ns > other.time_ns : order > other.order;

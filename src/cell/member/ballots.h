@@ -1,0 +1,111 @@
+// Accusations and votes: whether a cell that is still alive may be switched off. Pure state, driven
+// by member_core.h; docs/agreement.md says what the rules are.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "cell/member/board.h"
+
+namespace hive::cell {
+
+struct BallotTimes {
+  std::uint64_t ballot_max_ns = 200'000'000;        // who has not spoken by then is not waited for
+  std::uint64_t contest_ns = 25'000'000;            // for the only other cell to show that it lives
+  std::uint64_t fence_retry_ns = 5'000'000;         // its holder may have died
+  std::uint64_t alarm_memory_ns = 10'000'000'000;   // how long a false alarm counts
+  std::uint64_t power_retry_ns = 10'000'000;        // between two times of switching off
+};
+
+// Rules that a test turns off.
+struct BallotSabotage {
+  bool minority_decides = false;    // one guilty vote is enough
+  bool drop_votes = false;          // the ballots of others are not taken up
+  bool trust_false_alarms = false;  // accusers are never called to account
+};
+
+// A number above the largest one known by more than this was never given out.
+inline constexpr std::uint32_t ballot_jump_max = 1024;
+
+struct BallotOrder {
+  enum class What : std::uint8_t { probe, fence, power_off };
+  What what;
+  CellId cell;
+  std::uint32_t ballot;
+};
+
+class Ballots {
+ public:
+  Ballots(CellId self, BallotTimes times, BallotSabotage sabotage)
+      : self_(self), times_(times), sabotage_(sabotage) {}
+
+  // Something is wrong with the cell; leads to a probe, unless there is one under way.
+  void suspect(CellId cell, Hint hint, std::uint64_t now);
+  // The end of a probe of the cell. `guilty`: it hangs.
+  void on_probe(CellId cell, bool guilty, std::uint64_t now);
+  // Accuses without a probe: for the tests of false alarms.
+  void accuse(CellId cell, Hint hint, std::uint64_t now);
+  // The answer to a fence order, after all boards were read anew. Held: our opinion decides.
+  void on_fence(CellId cell, std::uint32_t ballot, bool held);
+
+  // What another live cell shows. False: it can not be what an intact cell shows.
+  bool read(CellId from, const Board& board, const View& view, std::uint64_t now);
+  // Counts votes, starts what is due. `live`: the live set with ourselves.
+  void evaluate(CellSet live, std::uint64_t now);
+  // The node has a new life: what was said about the former one, and by it, is forgotten.
+  void begin_life(CellId cell, Life life);
+  // A new member takes the ballots that it finds for closed.
+  void skip_past(const Board& board);
+
+  const std::array<Opinion, max_cells>& opinions() const { return own_; }
+  std::vector<BallotOrder> take_orders() { return std::exchange(orders_, {}); }
+  bool has_open() const;
+  std::uint32_t voted_down() const { return voted_down_; }
+
+ private:
+  struct Accused {
+    bool is_probing = false;
+    bool is_open = false;  // own_ is a ballot that was not decided yet
+    bool fence_asked = false;
+    bool fence_held = false;
+    Hint hint = Hint::none;
+    std::uint64_t opened_ns = 0;
+    std::uint64_t next_fence_ns = 0;
+    std::uint64_t next_power_ns = 0;
+    std::uint64_t quiet_until_ns = 0;      // our own alarms about it are held back
+    std::uint64_t distrusted_until_ns = 0;  // it raised too many false alarms
+    std::uint64_t last_alarm_ns = 0;       // a false one, of which it was the accuser
+    std::array<Opinion, max_cells> votes{};  // of the others, as read last
+  };
+  struct Count {
+    int guilty = 0;
+    int innocent = 0;
+    int silent = 0;
+    bool decided_guilty = false;
+    bool decided_innocent = false;
+  };
+
+  Accused& of(CellId cell) { return accused_[static_cast<std::size_t>(cell)]; }
+  Opinion& own(CellId cell) { return own_[static_cast<std::size_t>(cell)]; }
+  std::uint32_t largest_ballot(CellId cell) const;
+  void open(CellId cell, std::uint32_t ballot, bool accuser, Hint hint, std::uint64_t now);
+  void probe(CellId cell);
+  Count count(CellId cell, CellSet voters) const;
+  void close_down(CellId cell, CellSet voters, std::uint64_t now);
+  void note_alarm(CellId accuser, std::uint64_t now);
+  void evaluate_one(CellId cell, CellSet live, std::uint64_t now);
+  void contest(CellId accuser);
+
+  const CellId self_;
+  const BallotTimes times_;
+  const BallotSabotage sabotage_;
+  std::array<Accused, max_cells> accused_{};
+  std::array<Opinion, max_cells> own_{};
+  std::vector<BallotOrder> orders_;
+  std::uint32_t voted_down_ = 0;
+};
+
+}  // namespace hive::cell
