@@ -27,7 +27,8 @@ void Judge::on_dead(CellId cell, const char* why, bool deserved) {
 }
 
 bool Judge::lives_in(CellId cell, const View& view) {
-  return of(cell).is_alive && view[cell] == cell::live_life(of(cell).incarnation);
+  return of(cell).is_alive && !of(cell).is_corrupt &&
+         view[cell] == cell::live_life(of(cell).incarnation);
 }
 
 void Judge::on_closed(CellId by, const View& view) {

@@ -33,6 +33,8 @@ class Judge {
   void on_born(CellId cell, std::uint64_t incarnation);
   // Taken in: it has nothing of those who are dead in this view.
   void on_joined(CellId cell, const cell::View& view);
+  // What it publishes is wrong from here on: a cell that shows `closed` and is not harms itself.
+  void on_corrupt(CellId cell) { of(cell).is_corrupt = true; }
   void on_dead(CellId cell, const char* why, bool deserved);
   // Cell `by` has taken back all that the dead of the view could reach; it frees; it goes on.
   void on_closed(CellId by, const cell::View& view);
@@ -50,6 +52,7 @@ class Judge {
   struct Cell {
     std::uint64_t incarnation = 0;
     bool is_alive = false;
+    bool is_corrupt = false;
     cell::View closed{};
     cell::View discarded{};
     std::uint64_t epoch = 0;

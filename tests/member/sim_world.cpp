@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <set>
 
 #include "base/check.h"
 
@@ -61,13 +60,13 @@ struct World::Node final : cell::NodeFacts {
   std::array<std::uint64_t, max_cells> clocks{};  // of the others, as seen last
   std::array<int, max_cells> late{};              // for how many of our ticks they have stood still
   std::uint64_t starved_until = 0;
+  std::uint64_t waits_until = 0;  // for a processor: its next tick is late
   std::optional<Phase> dies_in;   // killed when it shows this phase
   CellId lies_about = -1;
   bool was_member = true;
   bool is_hung = false;
   bool is_suspect = false;        // may rightly be switched off
   bool is_rebooting = false;
-  std::set<std::uint64_t> fences; // epochs of which it holds the lock
 };
 
 World::World(const ScheduleOptions& options, Coverage* coverage)
@@ -77,7 +76,6 @@ World::World(const ScheduleOptions& options, Coverage* coverage)
       cells_(options.cells != 0 ? options.cells : static_cast<int>(dice_.between(2, 6))),
       machine_({.cells = cells_, .seed = options.seed, .memory_bytes = sizeof(Published)}),
       judge_(cells_) {
-  fence_holder_.fill(-1);
 }
 
 World::~World() = default;
@@ -175,6 +173,7 @@ void World::apply(FaultKind kind, CellId victim) {
       say(who + " claims that " + std::to_string(other) + " is dead");
       n.is_suspect = true;
       n.lies_about = other;
+      judge_.on_corrupt(victim);
       return publish(victim);
     }
     case FaultKind::count_:
@@ -194,10 +193,16 @@ void World::kill(CellId cell, const char* why, bool deserved) {
     }
   }
   if (in_recovery) ++failures_in_recovery_;
+  // Votes protect a sound cell as long as most of the cells are sound.
+  int live = 0;
+  int unsound = 0;
+  for (CellId other = 0; other < cells_; ++other) {
+    if (machine_.is_dead(other) || !node(other).core->is_member()) continue;
+    ++live;
+    if (node(other).is_suspect) ++unsound;
+  }
   machine_.kill(cell);
-  judge_.on_dead(cell, why, deserved || n.is_suspect);
-  for (const std::uint64_t epoch : n.fences) fence_holder_[epoch] = -1;
-  n.fences.clear();
+  judge_.on_dead(cell, why, deserved || n.is_suspect || 2 * unsound >= live);
   for (CellId other = 0; other < cells_; ++other) {
     if (other == cell) continue;
     machine_.after(between(50, 500), other, [this, other, cell] {
@@ -230,7 +235,9 @@ void World::tick(CellId cell) {
   }
   n.core->on_tick(now);
   after_input(cell);
-  const std::uint64_t delay = now < n.starved_until ? between(20'000, 80'000) : between(9'500, 10'500);
+  const bool is_starved = now < n.starved_until;
+  const std::uint64_t delay = is_starved ? between(20'000, 80'000) : between(9'500, 10'500);
+  if (is_starved) n.waits_until = now + delay;
   machine_.after(delay, cell, [this, cell] { tick(cell); });
 }
 
@@ -243,7 +250,10 @@ void World::after_input(CellId cell) {
     cell::View before = n.core->view();
     judge_.on_joined(cell, before);
   }
-  if (n.own().board != n.core->board()) publish(cell);
+  if (n.own().board != n.core->board()) {
+    if (options_.trace) say(describe(cell));
+    publish(cell);
+  }
   if (machine_.is_dead(cell)) return;
   note_state(cell);
   for (const MemberOrder& order : n.core->take_orders()) {
@@ -287,7 +297,6 @@ void World::read_board(CellId reader, CellId from) {
 }
 
 void World::obey(CellId cell, const MemberOrder& order) {
-  Node& n = node(cell);
   const auto later = [this, cell](std::uint64_t delay, auto action) {
     machine_.after(delay, cell, [this, cell, action] {
       action();
@@ -322,8 +331,6 @@ void World::obey(CellId cell, const MemberOrder& order) {
       });
     case MemberOrder::What::settle:
       judge_.on_settled(cell, order.view, order.epoch);
-      for (const std::uint64_t epoch : n.fences) fence_holder_[epoch] = -1;
-      n.fences.clear();
       if (coverage_ != nullptr) ++coverage_->recoveries;
       return;
     case MemberOrder::What::reboot:
@@ -335,31 +342,22 @@ void World::probe(CellId cell, const MemberOrder& order) {
   const CellId other = order.cell;
   const std::uint64_t clock = node(other).own().clock;
   machine_.after(between(22'000, 30'000), cell, [this, cell, other, clock] {
-    const bool waits = machine_.now_ns() < node(other).starved_until && !machine_.is_stopped(other);
+    const bool waits = machine_.now_ns() <= node(other).waits_until && !machine_.is_stopped(other);
     const bool stands = node(other).own().clock == clock;
     node(cell).core->on_probe(other, stands && !waits, machine_.now_ns());
     after_input(cell);
   });
 }
 
+// The lock is held only from before the boards are read until the decision is published; nothing
+// else happens in between, as one event.
 void World::fence(CellId cell, const MemberOrder& order) {
   machine_.after(between(5, 100), cell, [this, cell, order] {
-    CellId& holder = fence_holder_[order.epoch];
-    if (holder < 0) holder = cell;
-    Node& n = node(cell);
-    const bool held = holder == cell;
-    if (held) {
-      n.fences.insert(order.epoch);
-      for (CellId other = 0; other < cells_; ++other) {
-        if (other != cell) read_board(cell, other);
-      }
-      // What was decided stays on the board; the lock is free again for the next ballot.
-      machine_.after(300 * ms, cell, [this, cell, epoch = order.epoch] {
-        if (fence_holder_[epoch] == cell) fence_holder_[epoch] = -1;
-        node(cell).fences.erase(epoch);
-      });
+    for (CellId other = 0; other < cells_; ++other) {
+      if (other != cell) read_board(cell, other);
     }
-    n.core->on_fence(order.cell, order.ballot, held, machine_.now_ns());
+    const bool held = !dice_.one_in(10);  // else somebody else has it just now
+    node(cell).core->on_fence(order.cell, order.ballot, held, machine_.now_ns());
     after_input(cell);
   });
 }
@@ -367,7 +365,10 @@ void World::fence(CellId cell, const MemberOrder& order) {
 // --- a node that comes back
 
 void World::attach(CellId cell, CellId to, std::uint64_t incarnation) {
-  if (machine_.is_dead(to) || node(to).incarnation != incarnation) return;
+  if (machine_.is_dead(to) || node(to).incarnation != incarnation) {
+    node(cell).core->on_unreachable(to, incarnation, machine_.now_ns());
+    return after_input(cell);
+  }
   node(cell).core->on_attached(to, incarnation, machine_.now_ns());
   after_input(cell);
   machine_.after(between(100, 2'000), to, [this, cell, to, own = node(cell).incarnation] {
@@ -411,8 +412,10 @@ void World::join(CellId cell) {
     });
   }
   machine_.after(between(0, 10'000), cell, [this, cell] { tick(cell); });
-  machine_.after(join_max, cell, [this, cell] {
-    if (!node(cell).core->is_member()) kill(cell, "not taken in", true);
+  // The monitor's part: a node that is not taken in in time, hung or not, is switched off.
+  machine_.after(join_max, machine::SimMachine::no_node, [this, cell, born = n.incarnation] {
+    const bool same = node(cell).incarnation == born;
+    if (same && !node(cell).core->is_member()) kill(cell, "not taken in", true);
   });
 }
 
@@ -476,10 +479,42 @@ std::optional<std::string> World::run() {
   return judge_.violation();
 }
 
+std::string World::describe(CellId cell) {
+  std::string text = "cell " + std::to_string(cell);
+  if (machine_.is_dead(cell)) return text + " is dead";
+  if (machine_.is_stopped(cell)) text += " (stopped)";
+  const Board& board = node(cell).core->board();
+  text += " " + std::string(cell::phase_name(board.phase)) + ", lives";
+  for (CellId other = 0; other < cells_; ++other) {
+    text += " " + std::to_string(board.view[other]);
+    const cell::Opinion& opinion = board.opinion(other);
+    if (opinion.verdict != cell::Verdict::none) {
+      text += "(" + std::to_string(opinion.ballot % 4096) + ":" +
+              std::to_string(static_cast<int>(opinion.verdict)) + ")";
+    }
+  }
+  return text + ", waits for " + std::to_string(node(cell).core->waited_for().bits());
+}
+
 void World::judge_end() {
+  for (CellId cell = 0; cell < cells_; ++cell) say(describe(cell));
   CellSet live;
+  int corrupt = 0;
+  int members = 0;
   for (CellId cell = 0; cell < cells_; ++cell) {
-    if (!machine_.is_dead(cell)) live.add(cell);
+    if (machine_.is_dead(cell)) continue;
+    live.add(cell);
+    if (!node(cell).core->is_member()) continue;
+    ++members;
+    if (node(cell).lies_about >= 0) ++corrupt;
+  }
+  if (2 * corrupt >= members) return;  // with so many corrupt cells nothing is promised
+  bool anybody = false;
+  for (CellId cell = 0; cell < cells_; ++cell) {
+    anybody |= live.has(cell) && !machine_.is_stopped(cell) && node(cell).core->is_member();
+  }
+  if (!anybody) return;  // all hang
+  for (CellId cell = 0; cell < cells_; ++cell) {
     if (machine_.is_stopped(cell) && !machine_.is_dead(cell)) {
       judge_.violated("cell " + std::to_string(cell) + " hangs and is still there");
     }

@@ -52,6 +52,7 @@ class World {
   void reboot(CellId cell, std::uint64_t above);
   void join(CellId cell);
   void note_state(CellId cell);
+  std::string describe(CellId cell);
   void judge_end();
   void say(const std::string& text);
   std::uint64_t between(std::uint64_t low_us, std::uint64_t high_us);
@@ -63,10 +64,8 @@ class World {
   machine::SimMachine machine_;
   Judge judge_;
   std::vector<std::unique_ptr<Node>> nodes_;
-  std::array<CellId, 1 << 12> fence_holder_{};  // by epoch; -1: nobody
   std::uint64_t last_state_ = 0;
   int failures_in_recovery_ = 0;
-  int accusations_ = 0;
 };
 
 }  // namespace hive::test

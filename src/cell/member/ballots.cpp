@@ -64,10 +64,17 @@ void Ballots::on_fence(CellId cell, std::uint32_t ballot, bool held) {
   a.fence_asked = false;
   if (!held) return;
   if (cell == self_) {
+    for (const Opinion& vote : a.votes) {
+      if (vote.ballot == ballot && vote.verdict == Verdict::decided_guilty) return;
+    }
     own(cell) = {.ballot = ballot, .verdict = Verdict::decided_innocent};
     return;
   }
   if (own(cell).ballot != ballot || !a.is_open) return;
+  for (const Opinion& vote : a.votes) {
+    // Somebody had the lock before, and his word stands.
+    if (vote.ballot == ballot && vote.verdict >= Verdict::decided_innocent) return;
+  }
   if (own(cell).verdict == Verdict::guilty) own(cell).verdict = Verdict::decided_guilty;
   if (own(cell).verdict == Verdict::innocent) own(cell).verdict = Verdict::decided_innocent;
 }
@@ -82,7 +89,11 @@ bool Ballots::read(CellId from, const Board& board, const View& view, std::uint6
     // About a life that has ended, or that we do not know of yet.
     if (life_of_ballot(shown.ballot) != view[cell]) continue;
     if (shown.ballot > largest_ballot(cell) + ballot_jump_max) return false;
-    of(cell).votes[static_cast<std::size_t>(from)] = shown;
+    Opinion& before = of(cell).votes[static_cast<std::size_t>(from)];
+    // Who reads that it hangs knows better.
+    const bool is_new = shown.ballot > before.ballot;
+    if (cell == self_ && is_new && shown.accuser == 1) count_alarm(from, shown, now);
+    before = shown;
     if (cell == self_ || cell == from || shown.ballot <= own(cell).ballot) continue;
     if (sabotage_.drop_votes) continue;
     open(cell, shown.ballot, false, shown.hint, now);
@@ -169,11 +180,13 @@ void Ballots::close_down(CellId cell, CellSet voters, std::uint64_t now) {
     const CellId voter = left.lowest();
     if (voter == self_) continue;
     const Opinion& vote = a.votes[static_cast<std::size_t>(voter)];
-    if (vote.ballot == ballot && vote.accuser == 1) note_alarm(voter, now);
+    if (vote.ballot == ballot && vote.accuser == 1) count_alarm(voter, vote, now);
   }
 }
 
-void Ballots::note_alarm(CellId accuser, std::uint64_t now) {
+void Ballots::count_alarm(CellId accuser, const Opinion& vote, std::uint64_t now) {
+  // Who calls another to account may be alone with what it saw.
+  if (vote.hint == Hint::false_alarms) return;
   Accused& a = of(accuser);
   const bool is_second = a.last_alarm_ns != 0 && now < a.last_alarm_ns + times_.alarm_memory_ns;
   a.last_alarm_ns = std::max<std::uint64_t>(now, 1);

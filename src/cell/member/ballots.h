@@ -95,7 +95,7 @@ class Ballots {
   void probe(CellId cell);
   Count count(CellId cell, CellSet voters) const;
   void close_down(CellId cell, CellSet voters, std::uint64_t now);
-  void note_alarm(CellId accuser, std::uint64_t now);
+  void count_alarm(CellId accuser, const Opinion& vote, std::uint64_t now);
   void evaluate_one(CellId cell, CellSet live, std::uint64_t now);
   void contest(CellId accuser);
 

@@ -86,8 +86,13 @@ bool MemberCore::read(CellId from, const Board& board, std::uint64_t now) {
   if (from == self_ || from < 0 || from >= cells_ || attached_[index(from)] == 0) return true;
   Board& seen = seen_[index(from)];
   if (seen == board) return true;
-  const bool is_peer = is_live(view()[from]) || !is_member();
   bool is_sound = is_plausible(from, board);
+  // It was taken in by somebody who may have died before we heard of it.
+  if (is_sound && is_member() && board.phase != Phase::joining &&
+      board.view[from] > view()[from] && !is_live(view()[from])) {
+    raise(from, board.view[from]);
+  }
+  const bool is_peer = is_live(view()[from]) || !is_member();
   if (is_sound && is_peer && board.phase != Phase::joining) {
     if (is_member()) is_sound = ballots_.read(from, board, view(), now);
     is_sound = merge(board.view, now) && is_sound;
@@ -131,13 +136,14 @@ bool MemberCore::merge_one(CellId cell, Life theirs, std::uint64_t now) {
     if (theirs == view()[cell]) return true;
   }
   const std::uint64_t incarnation = incarnation_of(theirs);
-  const bool is_attached = attached_[index(cell)] == incarnation;
-  if (!is_live(theirs)) {
-    // An incarnation that we never had to do with may well be dead.
-    if (is_attached && !sabotage_.believe_deaths && !facts_.is_off(cell, incarnation)) return false;
+  if (attached_[index(cell)] == incarnation) {
+    if (!is_live(theirs) && !sabotage_.believe_deaths && !facts_.is_off(cell, incarnation)) {
+      return false;
+    }
     raise(cell, theirs);
-  } else if (is_attached) {
-    raise(cell, theirs);
+  } else if (!is_live(theirs) && (sabotage_.believe_deaths ||
+                                  unreachable_[index(cell)] >= incarnation)) {
+    raise(cell, theirs);  // it died before we had to do with it
   } else if (now >= next_attach_ns_[index(cell)]) {
     next_attach_ns_[index(cell)] = now + times_.attach_retry_ns;
     orders_.push_back({.what = MemberOrder::What::attach, .cell = cell, .number = incarnation});
@@ -216,6 +222,13 @@ void MemberCore::on_attached(CellId cell, std::uint64_t incarnation, std::uint64
   attached_[index(cell)] = incarnation;
   seen_[index(cell)] = {};
   seen_[index(cell)].phase = Phase::joining;
+  merge_all(now);
+  advance(now);
+}
+
+void MemberCore::on_unreachable(CellId cell, std::uint64_t incarnation, std::uint64_t now) {
+  unreachable_[index(cell)] = std::max(unreachable_[index(cell)], incarnation);
+  next_attach_ns_[index(cell)] = now + times_.attach_retry_ns;
   merge_all(now);
   advance(now);
 }

@@ -28,7 +28,8 @@ struct MemberOrder {
     probe,      // look whether `cell` gets on; answer with on_probe()
     fence,      // try the fence lock of `epoch`, without waiting; answer with on_fence()
     power_off,  // switch `cell` off; on_off() once it is
-    attach,     // attach to incarnation `number` of `cell`; on_attached() once it is done
+    attach,     // attach to incarnation `number` of `cell`; on_attached() once it is done,
+                // or on_unreachable()
     close,      // give up and take back what `cells` had, all that depends on them; on_closed()
     discard,    // free what was taken back from `cells`; on_discarded()
     settle,     // publish `view`: those who waited go on
@@ -90,6 +91,8 @@ class MemberCore {
   void on_probe(CellId cell, bool guilty, std::uint64_t now);
   void on_fence(CellId cell, std::uint32_t ballot, bool held, std::uint64_t now);
   void on_attached(CellId cell, std::uint64_t incarnation, std::uint64_t now);
+  // An order to attach failed: that incarnation is not there.
+  void on_unreachable(CellId cell, std::uint64_t incarnation, std::uint64_t now);
   void on_closed(std::uint32_t round, std::uint64_t now);
   void on_discarded(std::uint32_t round, std::uint64_t now);
   void on_progress() { ++board_.progress; }
@@ -152,6 +155,7 @@ class MemberCore {
   bool reboots_ = false;
   CellSet kept_out_;
   std::array<std::uint64_t, max_cells> attached_{};  // incarnation; 0: never
+  std::array<std::uint64_t, max_cells> unreachable_{};  // incarnations that could not be attached
   std::array<Board, max_cells> seen_{};
   std::array<std::uint64_t, max_cells> changed_ns_{};  // when its board was seen to change
   CellSet unsound_;  // whose boards make no sense
