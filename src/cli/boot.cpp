@@ -21,6 +21,7 @@ struct BootArguments {
   std::string name = proto::default_machine;
   bool foreground = false;
   bool no_namespaces = false;
+  bool no_reboot = false;
 };
 
 monitor::BootOptions read_options(const BootArguments& arguments) {
@@ -45,6 +46,7 @@ monitor::BootOptions read_options(const BootArguments& arguments) {
         CLI::ExitCodes::ValidationError);
   }
   options.namespaces = !arguments.no_namespaces;
+  options.reboot = !arguments.no_reboot;
   return options;
 }
 
@@ -88,6 +90,8 @@ void add_boot(CLI::App& app, Context& context) {
       ->type_name("MODE")
       ->capture_default_str();
   command->add_flag("--no-namespaces", arguments->no_namespaces, "Do without PID namespaces");
+  command->add_flag("--no-reboot", arguments->no_reboot,
+                    "Leave a cell that has died down, until `hive reboot`");
   command->callback([arguments, &context] { context.status = boot(*arguments); });
 }
 

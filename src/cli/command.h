@@ -19,9 +19,12 @@ struct Context {
 void add_bench(CLI::App& app, Context& context);
 void add_boot(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
+void add_drain(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);
 void add_kill(CLI::App& app, Context& context);
+void add_monitor(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
+void add_reboot(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_shutdown(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);

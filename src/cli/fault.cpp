@@ -29,6 +29,7 @@ constexpr FaultKind kinds[] = {
     {"kill-cell", "Switch a cell's node off", false},
     {"hang-cell", "Make a cell's kernel hang", true},
     {"fail-memory", "Make the memory of a cell's node fail", true},
+    {"bad-frame", "Make the next memory test of a node fail, when it is started anew", false},
     {"wild-store", "Make a cell's kernel store to an address", true},
 };
 

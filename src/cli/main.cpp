@@ -63,10 +63,13 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_ps(app, context);
   hive::cli::add_status(app, context);
   hive::cli::add_kill(app, context);
+  hive::cli::add_drain(app, context);
+  hive::cli::add_reboot(app, context);
   hive::cli::add_fault(app, context);
   hive::cli::add_check(app, context);
   hive::cli::add_bench(app, context);
   hive::cli::add_shutdown(app, context);
+  hive::cli::add_monitor(app, context);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::Success& asked) {  // --help, --version

@@ -57,6 +57,10 @@ std::string memory_text(const Json& cell) {
 
 std::string remark_text(const Json& cell) {
   std::string text = text_of(cell, "cause", text_of(cell, "problem"));
+  const std::string reason = text_of(cell, "reason");
+  if (!reason.empty() && text.find(reason) == std::string::npos) {
+    text += (text.empty() ? "" : "; ") + reason;
+  }
   const std::string last_words = text_of(cell, "last_words");
   if (!last_words.empty()) text += (text.empty() ? "" : "; ") + ("last words: " + last_words);
   return printable(text);
@@ -70,7 +74,8 @@ void print_cells(const Json& status) {
     const auto pages = [&](const char* name) {
       return memory.contains(name) ? fmt::format("{} pages", number_of(memory, name)) : "-";
     };
-    const bool is_up = text_of(cell, "state") == "up";
+    const std::string state = text_of(cell, "state");
+    const bool is_up = state == "up" || state == "draining";
     table.add({std::to_string(number_of(cell, "id", -1)), text_of(cell, "state", "?"),
                number_or_dash(cell, "pid"), number_or_dash(cell, "epoch"),
                is_up ? number_or_dash(cell, "tasks") : "-", memory_text(cell),

@@ -31,6 +31,11 @@ Outcome<void> write_boot_record(const BootPlan& plan, int monitor_pid) {
       {"firewall_mode", static_cast<std::uint32_t>(plan.firewall)},
       {"firewall", machine::firewall_mode_name(plan.firewall)},
       {"namespaces", plan.namespaces},
+      {"processors", plan.processors},
+      {"node_program", plan.node_program},
+      {"kernel_program", plan.kernel_program},
+      {"hive_program", plan.hive_program},
+      {"reboot", plan.reboot},
       {"uid", ::getuid()},
       {"monitor_pid", monitor_pid},
       {"state_dir", plan.state_dir},
@@ -46,6 +51,38 @@ Outcome<void> write_boot_record(const BootPlan& plan, int monitor_pid) {
                   fmt::format("{} can not be written: {}", path, std::strerror(errno)));
   }
   return {};
+}
+
+Outcome<BootPlan> read_plan(const std::string& machine_dir) {
+  const Json record = read_boot_record(machine_dir);
+  BootPlan plan;
+  plan.machine_dir = machine_dir;
+  try {
+    plan.machine = record.at("machine").get<std::string>();
+    plan.boot_id = record.at("boot_id").get<std::string>();
+    plan.state_dir = record.at("state_dir").get<std::string>();
+    plan.namespaces = record.at("namespaces").get<bool>();
+    plan.processors = record.at("processors").get<std::vector<std::vector<int>>>();
+    plan.node_program = record.at("node_program").get<std::string>();
+    plan.kernel_program = record.at("kernel_program").get<std::string>();
+    plan.hive_program = record.at("hive_program").get<std::string>();
+    plan.reboot = record.at("reboot").get<bool>();
+    plan.firewall =
+        static_cast<machine::FirewallMode>(record.at("firewall_mode").get<std::uint32_t>());
+    const Json& layout = record.at("layout");
+    plan.layout.base = layout.at("base").get<std::uint64_t>();
+    plan.layout.stride = layout.at("stride").get<std::uint64_t>();
+    plan.layout.kernel_bytes = layout.at("kernel_bytes").get<std::uint64_t>();
+    plan.layout.user_bytes = layout.at("user_bytes").get<std::uint64_t>();
+    plan.layout.cells = layout.at("cells").get<std::uint32_t>();
+  } catch (const Json::exception&) {
+    return refuse(exit_failed, fmt::format("the boot record in {} is not complete", machine_dir));
+  }
+  if (plan.layout.cells < 1 || plan.layout.cells > max_cells ||
+      plan.processors.size() != plan.layout.cells) {
+    return refuse(exit_failed, fmt::format("the boot record in {} makes no sense", machine_dir));
+  }
+  return plan;
 }
 
 Json read_boot_record(const std::string& machine_dir) {

@@ -16,6 +16,7 @@
 
 #include "base/time.h"
 #include "machine/linux/fd_channel.h"
+#include "monitor/boot_record.h"
 #include "monitor/directories.h"
 #include "monitor/host.h"
 #include "monitor/machine_lock.h"
@@ -79,11 +80,11 @@ Outcome<Prepared> prepare(const BootOptions& options) {
   return tl::unexpected(done.error());
 }
 
-std::shared_ptr<spdlog::logger> make_logger(const Prepared& prepared, bool to_stderr) {
+std::shared_ptr<spdlog::logger> make_logger(const BootPlan& plan, bool to_stderr) {
   std::vector<spdlog::sink_ptr> sinks;
   try {
     sinks.push_back(
-        std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(prepared.plan.state_dir)));
+        std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(plan.state_dir)));
   } catch (const spdlog::spdlog_ex&) {
     // The file was opened a moment ago; without it the monitor still does its work.
   }
@@ -118,7 +119,7 @@ void send_report(int waiter, const Outcome<void>& done) {
 [[noreturn]] void run_daemon(Prepared prepared, UniqueFd waiter) {
   become_daemon(prepared.log.get());
   raise_descriptor_limit();
-  auto log = make_logger(prepared, false);
+  auto log = make_logger(prepared.plan, false);
   int status = exit_failed;
   {
     Monitor monitor(std::move(prepared.plan), std::move(prepared.lock), std::move(prepared.log),
@@ -177,13 +178,25 @@ Outcome<Booted> boot_in_background(const BootOptions& options) {
   return booted(prepared->plan);
 }
 
+int take_over(const std::string& machine_dir, int lock) {
+  UniqueFd machine_lock(lock);
+  ::fcntl(lock, F_SETFD, FD_CLOEXEC);
+  auto plan = read_plan(machine_dir);
+  if (!plan) return exit_failed;
+  raise_descriptor_limit();
+  UniqueFd log_fd(::open(log_file(plan->state_dir).c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  auto log = make_logger(*plan, false);
+  Monitor monitor(std::move(*plan), std::move(machine_lock), std::move(log_fd), {}, log);
+  return monitor.adopt() ? monitor.serve() : exit_running_already;
+}
+
 Outcome<int> boot_in_foreground(const BootOptions& options,
                                 const std::function<void(const Booted&)>& report) {
   auto prepared = prepare(options);
   if (!prepared) return tl::unexpected(prepared.error());
   raise_descriptor_limit();
   const Booted facts = booted(prepared->plan);
-  auto log = make_logger(*prepared, true);
+  auto log = make_logger(prepared->plan, true);
   Monitor monitor(std::move(prepared->plan), std::move(prepared->lock), std::move(prepared->log),
                   {}, log);
   if (auto done = monitor.boot(); !done) return tl::unexpected(done.error());

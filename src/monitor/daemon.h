@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "monitor/plan.h"
 #include "monitor/refusal.h"
@@ -23,5 +24,10 @@ Outcome<Booted> boot_in_background(const BootOptions& options);
 // Returns the exit status when the machine is down. Its log goes to standard error too.
 Outcome<int> boot_in_foreground(const BootOptions& options,
                                 const std::function<void(const Booted&)>& report);
+
+// This process, which a kernel has started, becomes the monitor of the machine in `machine_dir`,
+// whose own has died. `lock`: the machine's lock. Returns the exit status when the machine is down,
+// at once when there is a monitor already.
+int take_over(const std::string& machine_dir, int lock);
 
 }  // namespace hive::monitor

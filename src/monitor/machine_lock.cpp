@@ -89,6 +89,13 @@ Outcome<UniqueFd> lock_machine(const std::string& dir, const std::string& machin
   }
 }
 
+UniqueFd lock_monitor(const std::string& dir) {
+  UniqueFd file(::open(proto::monitor_lock_file(dir).c_str(),
+                       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (file && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  return {};
+}
+
 bool outlive_other_holders(UniqueFd& lock, const std::string& dir, std::uint64_t deadline_ns) {
   const std::string path = proto::lock_file(dir);
   lock.reset();

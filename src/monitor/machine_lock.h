@@ -26,6 +26,9 @@ LockState lock_state(const std::string& dir);
 // exit_failed (the directory can not be made, or belongs to somebody else).
 Outcome<UniqueFd> lock_machine(const std::string& dir, const std::string& machine);
 
+// The lock that one process holds as the monitor. Invalid when another is the monitor.
+UniqueFd lock_monitor(const std::string& dir);
+
 // For the holder: waits until no other process holds it, by giving its own up and taking it anew.
 // False at the deadline, or when somebody else took it in between; then it is no longer held here.
 bool outlive_other_holders(UniqueFd& lock, const std::string& dir, std::uint64_t deadline_ns);

@@ -14,6 +14,7 @@
 
 #include "base/time.h"
 #include "machine/linux/power.h"
+#include "monitor/json_words.h"
 #include "monitor/last_words.h"
 
 namespace hive::monitor {
@@ -24,24 +25,6 @@ namespace {
 
 constexpr int messages_at_once = 64;  // of one peer, before the others have their turn
 constexpr std::uint64_t forever = ~std::uint64_t{0};
-constexpr std::uint64_t client_send_ns = 50 * ns_per_ms;
-
-Json parse(const machine::ChannelMessage& message) {
-  const auto* text = reinterpret_cast<const char*>(message.bytes.data());
-  Json json = Json::parse(text, text + message.bytes.size(), nullptr, false);
-  return json.is_object() ? json : Json();
-}
-
-// A member of that name if it is a string, else nothing.
-std::string text_of(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::int64_t number_of(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_number_integer() ? found->get<std::int64_t>() : -1;
-}
 
 int timeout_ms(std::uint64_t deadline_ns) {
   if (deadline_ns == forever) return -1;
@@ -77,6 +60,8 @@ void Monitor::pump(std::uint64_t deadline_ns) {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     watch(nodes_[i].channel.get(), i);
     watch(nodes_[i].power_pidfd.get(), i);
+    watch(nodes_[i].start_report.get(), i);
+    watch(nodes_[i].adoption.get(), i);
   }
   const std::size_t first_client = polls.size();
   for (std::size_t i = 0; i < clients_.size(); ++i) watch(clients_[i].socket.get(), i);
@@ -87,9 +72,11 @@ void Monitor::pump(std::uint64_t deadline_ns) {
     given_up_ = true;
     waiter_.reset();
   }
-  for (std::size_t i = first_node; i < first_client; i += 2) {
+  for (std::size_t i = first_node; i < first_client; i += 4) {
     Node& node = nodes_[owners[i]];
     if (polls[i].revents != 0) on_channel(node);
+    if (polls[i + 2].revents != 0) on_start_report(node);
+    if (polls[i + 3].revents != 0) on_adoption(node);
     if (polls[i + 1].revents != 0) on_power_lost(node);
   }
   for (std::size_t i = first_client; i < polls.size(); ++i) {
@@ -120,7 +107,7 @@ void Monitor::on_connection() {
   if (!socket) return;
   const auto peer = machine::channel_peer(socket.get());
   if (!peer || (peer->uid != ::getuid() && peer->uid != 0)) return;
-  clients_.push_back(Client{std::move(socket), false});
+  clients_.push_back(Client{std::move(socket)});
 }
 
 void Monitor::on_request(Client& client) {
@@ -135,7 +122,7 @@ void Monitor::on_request(Client& client) {
     client.socket.reset();
     return;
   }
-  const Json request = parse(*message);
+  const Json request = parse_message(*message);
   if (request.is_null()) return count_garbage("monitor.sock");
   answer(client, request);
 }
@@ -148,17 +135,13 @@ void Monitor::answer(Client& client, const Json& request) {
     if (!shutting_down_) begin_shutdown("hive shutdown");
     return;
   }
-  Json reply = {{"ok", true}, {"garbage", garbage_}};
-  if (op != "ping") {
-    reply = {
-        {"ok", false}, {"code", "bad_argument"}, {"error", "the monitor knows no such request"}};
-    count_garbage("monitor.sock");
-  }
-  const std::string text = reply.dump();
-  if (!machine::channel_send(client.socket.get(), machine::bytes_of(std::string_view(text)), {},
-                             now_ns() + client_send_ns)) {
-    client.socket.reset();
-  }
+  if (op == "ping") return send(client, {{"ok", true}, {"garbage", garbage_}});
+  if (op == "reboot") return reboot_order(client, request);
+  if (op == "drain") return drain_order(client, request);
+  send(client, {{"ok", false},
+                {"code", "bad_argument"},
+                {"error", "the monitor knows no such request"}});
+  count_garbage("monitor.sock");
 }
 
 void Monitor::on_channel(Node& node) {
@@ -169,7 +152,7 @@ void Monitor::on_channel(Node& node) {
       node.channel.reset();  // the power process tells the rest
       return;
     }
-    const Json event = parse(*message);
+    const Json event = parse_message(*message);
     if (event.is_null()) {
       count_garbage("a kernel");
       continue;
@@ -184,13 +167,19 @@ void Monitor::on_kernel_event(Node& node, const Json& event, std::vector<UniqueF
     node.stage = Stage::ready;
     node.kernel_pid = static_cast<int>(number_of(event, "pid"));
     if (!fds.empty()) node.kernel_pidfd = std::move(fds.front());
+    on_comeback_event(node, Stage::ready);
   } else if (name == "connected" && node.stage == Stage::ready) {
     node.stage = Stage::connected;
+    on_comeback_event(node, Stage::connected);
   } else if (name == "up" && node.stage == Stage::connected) {
     node.stage = Stage::up;
+    on_comeback_event(node, Stage::up);
   } else if (name == "failed") {
     node.cause = text_of(event, "cause");
+    node.comeback.unsound |= event.contains("check");
     log_->error("cell {} can not go on: {}", node.id, node.cause);
+  } else if (name == "reboot") {
+    on_reboot_asked(node, event);
   } else if (name == "cell_down") {
     log_->warn("cell {} saw cell {} fail (epoch {}): {}", node.id, number_of(event, "cell"),
                number_of(event, "epoch"), text_of(event, "cause"));
@@ -205,10 +194,14 @@ void Monitor::on_power_lost(Node& node) {
   if (node.cause.empty()) node.cause = last_words(plan_.machine_dir, node.id);
   if (shutting_down_) {
     log_->info("node {} is off", node.id);
+  } else if (node.drain.under_way) {
+    log_->info("node {} is off: drained", node.id);
   } else {
     log_->warn("node {} has failed: its power process {}{}{}", node.id, how,
                node.cause.empty() ? "" : "; ", node.cause);
   }
+  if (node.comeback.under_way) return on_comeback_failed(node);
+  on_member_lost(node);
 }
 
 // Children that are no power processes: kernels, starters and stray tasks of nodes that are off.

@@ -61,6 +61,8 @@ Outcome<void> Monitor::mark_up() const {
 }
 
 Outcome<void> Monitor::start_nodes() {
+  monitor_lock_ = lock_monitor(plan_.machine_dir);
+  if (!monitor_lock_) return refuse(exit_failed, "another process is the machine's monitor");
   if (auto done = write_boot_record(plan_, ::getpid()); !done) return done;
   auto listener = machine::channel_listen(proto::monitor_socket(plan_.machine_dir));
   if (!listener) {
@@ -74,37 +76,41 @@ Outcome<void> Monitor::start_nodes() {
   return {};
 }
 
-Outcome<void> Monitor::start_node(int id) {
+// Fills in what every start of a node needs; returns our end of the channel. `start` borrows the
+// other end and more.
+Result<UniqueFd> Monitor::begin_start(const Node& node, machine::NodeStart& start) const {
   auto channel = machine::channel_pair();
-  if (!channel) return refuse(exit_failed, channel.error().message());
-  auto& [ours, theirs] = *channel;
-  machine::NodeStart start;
+  if (!channel) return fail(channel.error());
   start.node_program = plan_.node_program;
-  start.kernel = {plan_.kernel_program,
-                  "--machine-dir",
-                  plan_.machine_dir,
-                  "--cell",
-                  std::to_string(id),
-                  "--incarnation",
-                  "1"};
-  start.node = id;
-  start.monitor_channel = theirs.get();
+  start.kernel = {plan_.kernel_program, "--machine-dir", plan_.machine_dir,
+                  "--cell",             std::to_string(node.id),
+                  "--incarnation",      std::to_string(node.incarnation)};
+  start.node = node.id;
+  start.monitor_channel = channel->second.release();
   start.lock = lock_.get();
   start.log = log_fd_.get();
-  start.processors = plan_.processors[static_cast<std::size_t>(id)];
+  start.processors = plan_.processors[static_cast<std::size_t>(node.id)];
   start.namespaces = plan_.namespaces;
+  return std::move(channel->first);
+}
+
+Outcome<void> Monitor::start_node(int id) {
+  Node node;
+  node.id = id;
+  machine::NodeStart start;
+  auto channel = begin_start(node, start);
+  if (!channel) return refuse(exit_failed, channel.error().message());
+  const UniqueFd theirs(start.monitor_channel);
   auto running = machine::start_node(start);
   if (!running) {
     return refuse(exit_failed,
                   fmt::format("node {} can not be started: {}", id, running.error().message()));
   }
-  Node node;
-  node.id = id;
   node.power_pid = running->power_pid;
   node.power_pidfd = std::move(running->power_pidfd);
-  node.channel = std::move(ours);
+  node.channel = std::move(*channel);
   nodes_.push_back(std::move(node));
-  return {};  // our copy of the kernel's end closes here, so that its death closes the channel
+  return {};
 }
 
 bool Monitor::all_reached(Stage stage) const {

@@ -10,7 +10,6 @@
 namespace hive::monitor {
 namespace {
 
-constexpr std::uint64_t forever = ~std::uint64_t{0};
 constexpr std::uint64_t orderly_ns = 5 * ns_per_s;  // for the kernels to end their tasks
 constexpr std::uint64_t clean_up_ns = 10 * ns_per_s;
 constexpr std::uint64_t strays_ns = 2 * ns_per_s;
@@ -19,8 +18,10 @@ constexpr std::uint64_t goodbye_ns = 100 * ns_per_ms;
 }  // namespace
 
 int Monitor::serve() {
-  while (!all_gone()) {
-    pump(power_off_at_ns_ != 0 ? power_off_at_ns_ : forever);
+  // What is on its way back is nobody's machine: with the last member it ends.
+  while (members() > 0) {
+    pump(next_deadline());
+    advance_comebacks();
     if (power_off_at_ns_ != 0 && now_ns() >= power_off_at_ns_) {
       log_->warn("not all nodes have ended in time: switching them off");
       power_off_at_ns_ = 0;
@@ -28,6 +29,9 @@ int Monitor::serve() {
     }
   }
   const bool orderly = shutting_down_;
+  shutting_down_ = true;
+  power_off_all();
+  wait_until_gone(now_ns() + strays_ns);
   log_->info(orderly ? "the machine is down" : "the last cell has failed: the machine is down");
   clean_up();
   return orderly ? exit_ok : exit_failed;
@@ -42,7 +46,12 @@ void Monitor::begin_shutdown(const char* why) {
   log_->info("shutting down: {}", why);
   shutting_down_ = true;
   power_off_at_ns_ = now_ns() + orderly_ns;
+  for (Client& client : clients_) {
+    if (std::exchange(client.waits_for, -1) < 0) continue;
+    send(client, {{"ok", false}, {"code", "refused"}, {"error", "the machine is being shut down"}});
+  }
   for (Node& node : nodes_) {
+    if (node.comeback.under_way) power_off(node);
     // A kernel that takes no message runs no more, or has lost its way.
     if (node.is_alive() && !tell(node, {{"op", "shutdown"}})) power_off(node);
   }

@@ -35,6 +35,9 @@ void power_off(Node& node) {
 std::string reap(Node& node) {
   node.stage = Stage::gone;
   node.channel.reset();
+  node.start_report.reset();
+  node.adoption.reset();
+  node.kernel_pidfd.reset();
   siginfo_t info{};
   const auto id = static_cast<id_t>(node.power_pidfd.get());
   const bool reaped = ::waitid(P_PIDFD, id, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0;

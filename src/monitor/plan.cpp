@@ -82,6 +82,10 @@ Outcome<void> find_programs(BootPlan& plan) {
                     fmt::format("{} can not be started: {}", program, std::strerror(errno)));
     }
   }
+  // Only the command knows `monitor --adopt`, not whoever else has a monitor in it.
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error && self.filename() == "hive") plan.hive_program = self.string();
   return {};
 }
 
@@ -110,6 +114,7 @@ Outcome<BootPlan> plan_layout(const BootOptions& options) {
   plan.machine_dir = std::filesystem::absolute(proto::machine_dir(options.machine)).string();
   plan.state_dir = state_directory(options.machine);
   plan.boot_id = make_boot_id();
+  plan.reboot = options.reboot;
   return plan;
 }
 

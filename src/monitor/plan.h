@@ -18,12 +18,15 @@ inline constexpr int default_cells = 4;
 inline constexpr std::uint64_t default_memory_bytes = std::uint64_t{64} << 20;  // of each cell
 inline constexpr std::uint64_t memory_bytes_min = std::uint64_t{1} << 20;
 
+inline constexpr bool reboot_by_default = true;
+
 struct BootOptions {
   std::string machine = proto::default_machine;
   int cells = default_cells;
   std::uint64_t memory_bytes = default_memory_bytes;  // user memory of each cell
   std::optional<machine::FirewallMode> firewall;      // nothing: the best that the host allows
   bool namespaces = true;                             // false: do without PID namespaces
+  bool reboot = reboot_by_default;                    // a node that has died comes back by itself
 };
 
 struct BootPlan {
@@ -36,7 +39,9 @@ struct BootPlan {
   std::string state_dir;                     // absolute
   std::string node_program;
   std::string kernel_program;
-  std::string boot_id;  // another for each boot
+  std::string hive_program;  // for the next monitor, should this one die; empty for none
+  std::string boot_id;       // another for each boot
+  bool reboot = reboot_by_default;
 
   int cells() const { return static_cast<int>(layout.cells); }
 };

@@ -21,7 +21,7 @@
 namespace hive::proto {
 
 inline constexpr std::uint32_t attach_magic = 0x41565648;  // "HVVA"
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 
 enum class AttachKind : std::uint32_t { task = 1, kernel = 2 };
 
@@ -32,6 +32,7 @@ struct AttachHello {
   std::int32_t cell = -1;     // the process's own cell; for a kernel its own number
   std::uint64_t task = 0;     // 0: a task that attaches to its own cell, which numbers it
   std::uint64_t cookie = 0;   // of a task started by `hive run` ($HIVE_TASK_COOKIE), else 0
+  std::uint64_t incarnation = 0;  // of a kernel, else 0
   std::array<char, 64> program{};
 };
 

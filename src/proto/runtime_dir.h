@@ -7,7 +7,14 @@
 //     monitor
 //                     closes ends itself, so that a boot that is cut off leaves nothing
 //     monitor.sock    control requests to the monitor
+//     monitor.lock    flock'ed by the one process that is the monitor
+//     node<N>.json    what became of a node after the boot: {incarnation, state, reason}; the state
+//                     is rebooting, up, draining, down or out. Written by the monitor, before an
+//                     incarnation starts, so that no number is ever used twice
 //     cell<N>.sock    attaching processes and control requests to a cell
+//     cell<N>.lock    flock'ed by the kernel that may make the socket above
+//     panic.<N>       the last words of the cell's kernel
+//     bad-frame.<N>   the next memory test of the node fails (fault injection)
 //
 // ROOT is $HIVE_RUNTIME_DIR, else $XDG_RUNTIME_DIR/hive, else /tmp/hive-<uid>.
 #pragma once
@@ -52,6 +59,16 @@ inline std::string lock_file(const std::string& dir) { return dir + "/lock"; }
 inline std::string boot_record_file(const std::string& dir) { return dir + "/machine.json"; }
 inline std::string up_file(const std::string& dir) { return dir + "/up"; }
 inline std::string monitor_socket(const std::string& dir) { return dir + "/monitor.sock"; }
+inline std::string monitor_lock_file(const std::string& dir) { return dir + "/monitor.lock"; }
+inline std::string node_record_file(const std::string& dir, int node) {
+  return dir + "/node" + std::to_string(node) + ".json";
+}
+inline std::string cell_lock_file(const std::string& dir, int cell) {
+  return dir + "/cell" + std::to_string(cell) + ".lock";
+}
+inline std::string bad_frame_file(const std::string& dir, int node) {
+  return dir + "/bad-frame." + std::to_string(node);
+}
 inline std::string cell_socket(const std::string& dir, int cell) {
   return dir + "/cell" + std::to_string(cell) + ".sock";
 }

@@ -25,6 +25,7 @@ Result<void> read_boot_record(Config& config) {
     config.layout.cells = record.at("cells").get<std::uint32_t>();
     const Json& firewall = record.at("firewall_mode");
     config.firewall = static_cast<machine::FirewallMode>(firewall.get<std::uint32_t>());
+    config.hive_program = record.value("hive_program", "");
     if (record.contains("sabotage")) {
       config.sabotage = record.at("sabotage").get<std::vector<std::string>>();
     }
@@ -48,7 +49,7 @@ Result<Config> read_config(int argc, char** argv) {
       config.incarnation = std::strtoull(value, nullptr, 10);
     }
   }
-  if (config.machine_dir.empty() || config.self < 0) {
+  if (config.machine_dir.empty() || config.self < 0 || config.incarnation == 0) {
     return fail(Code::bad_argument, "a kernel is started by `hive boot`, not by hand");
   }
   if (auto done = read_boot_record(config); !done) return fail(done.error());

@@ -5,6 +5,8 @@
 #include <ctime>
 
 #include <fmt/format.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,8 +16,15 @@
 #include "machine/linux/lifeline.h"
 #include "machine/linux/power.h"
 #include "proto/control.h"
+#include "proto/runtime_dir.h"
 
 namespace hive::cell {
+namespace {
+
+constexpr std::uint64_t place_wait_ns = 5 * ns_per_s;  // a large kernel takes 200 ms to end
+constexpr useconds_t place_poll_us = 500;
+
+}  // namespace
 
 Kernel::Kernel(Config config) : config_(std::move(config)) {}
 
@@ -29,10 +38,11 @@ Result<std::unique_ptr<Kernel>> Kernel::create(Config config) {
 
 Result<void> Kernel::make_memory() {
   const machine::Layout& layout = config_.layout;
+  if (auto done = lock_place(); !done) return done;
   if (auto done = install_panic_record(config_); !done) return done;
   if (auto done = machine::reserve_machine_range(layout); !done) return done;
-  auto memory =
-      machine::NodeMemory::create(layout, config_.self, config_.incarnation, config_.firewall);
+  auto memory = machine::NodeMemory::create(layout, config_.self, config_.incarnation,
+                                            config_.firewall, memory_test());
   if (!memory) return fail(memory.error());
   memory_.emplace(std::move(*memory));
   header_ = machine::node_header(layout, config_.self);
@@ -65,6 +75,22 @@ Result<void> Kernel::make_memory() {
   return {};
 }
 
+// One kernel at a time has the place of a cell: its socket, its panic record. An earlier incarnation
+// that has lost its monitor may still be on its way out.
+Result<void> Kernel::lock_place() {
+  const std::string path = proto::cell_lock_file(config_.machine_dir, config_.self);
+  place_lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const std::uint64_t deadline_ns = now_ns() + place_wait_ns;
+  while (place_lock_ && ::flock(place_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (now_ns() >= deadline_ns) {
+      return fail(Code::busy, "an earlier kernel of this cell has not ended", config_.self);
+    }
+    ::usleep(place_poll_us);
+  }
+  if (place_lock_) return {};
+  return fail(Code::host, "the lock of the cell can not be made", config_.self, errno);
+}
+
 Result<void> Kernel::make_home() {
   frames_.emplace(*memory_);
   auto home = Home::create({.self = config_.self, .layout = config_.layout, .heap = &*heap_,
@@ -90,7 +116,7 @@ Result<void> Kernel::make_home() {
   membership_->set_observer(
       [this](const Membership::Loss& loss, std::uint64_t epoch) { on_live_set(loss, epoch); });
   survey_.emplace(config_, *membership_);
-  survey_->note_pid(config_.self, ::getpid());
+  survey_->note_peer(config_.self, config_.incarnation, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);
   errands_ = std::make_unique<Errands>();
   name_service_ = std::make_unique<GateNames>(*names_, *errands_);
@@ -121,7 +147,8 @@ Result<void> Kernel::make_control() {
                                  .receive_doorbell = hardware_->own_doorbell(),
                                  .power_pidfd = machine::kernel_fd_power_pidfd,
                                  .starter_pidfd = machine::kernel_fd_starter_pidfd,
-                                 .kernel_pidfd = own_pidfd_.get()});
+                                 .kernel_pidfd = own_pidfd_.get()},
+                  kernel_attachments());
   requests_.emplace(RequestContext{
       .config = config_,
       .loop = *loop_,
@@ -133,7 +160,9 @@ Result<void> Kernel::make_control() {
                             int signal) { return kill_remote(cell, task, signal); },
       .inject = [this](const std::string& kind, const std::string& how,
                        std::uint64_t address) { return injection_->inject(kind, how, address); },
-      .shutdown = [this] { begin_shutdown(); },
+      .takes_tasks = [this] { return takes_tasks(); },
+      .shutdown = [this] { begin_shutdown(tasks_end_max_ns); },
+      .take_new_monitor = [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); }});
   control_.emplace(*loop_, [this](const ConnectionPtr& connection, machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;
@@ -142,7 +171,7 @@ Result<void> Kernel::make_control() {
                : attach_->serve(connection, std::move(message));
   });
   if (auto done = control_->listen(config_.socket_path(config_.self)); !done) return done;
-  if (!loop_->watch(machine::kernel_fd_monitor, [this] { on_monitor_message(); }) ||
+  if (!loop_->watch(machine::kernel_fd_monitor, [this] { take_monitor_message(); }) ||
       !loop_->watch(machine::kernel_fd_starter, [this] { on_starter_event(); })) {
     return fail(Code::host, "the kernel's channels can not be watched", config_.self, errno);
   }

@@ -6,6 +6,10 @@
 //   4 peers      this cell attaches to all others; RPC with them            (order `connect`)
 //   5 up         receive loop, gate workers, detection; state `up`          (order `go`)
 //
+// A kernel whose incarnation is not the first joins cells that run (kernel_join.cpp): its memory is
+// tested in level 1; in level 4 it attaches to the cells that the order names, and waits until each
+// has attached back.
+//
 // Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
 // detector, errands, and the one that only sleeps, for the lifelines.
 #pragma once
@@ -18,8 +22,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/time.h"
 #include "cell/boot/config.h"
 #include "cell/boot/published.h"
+#include "cell/boot/takeover.h"
 #include "cell/control/attach_server.h"
 #include "cell/control/clients.h"
 #include "cell/control/control_server.h"
@@ -41,6 +47,9 @@
 
 namespace hive::cell {
 
+// From SIGTERM to SIGKILL, for tasks of a cell that is shut down.
+inline constexpr std::uint64_t tasks_end_max_ns = 2 * ns_per_s;
+
 class Kernel {
  public:
   // Levels 1 to 3. Errors: exhausted (memory), host.
@@ -58,24 +67,43 @@ class Kernel {
   Result<void> make_home();
   Result<void> make_control();
 
-  void on_monitor_message();
-  void on_monitor_gone();
+  Result<void> lock_place();
   void on_starter_event();
-  void connect_peers();                 // level 4, on a thread of its own
-  Result<void> connect_to(CellId cell);
-  void on_connected(const Result<void>& done);
   void go();                            // level 5
   void receive_loop(const std::stop_token& stop);
   void on_cell_lost(CellId cell, const std::string& cause);
   void on_live_set(const Membership::Loss& loss, std::uint64_t epoch);
+
+  // kernel_monitor.cpp
+  bool take_monitor_message();          // false: there is none
+  void on_monitor_gone();
+  Result<void> take_new_monitor(UniqueFd channel);
+  void ask_for_reboots();
+  void start_monitor_if_due();
+  void tell_monitor(const nlohmann::json& event, std::span<const int> fds = {});
+  [[noreturn]] void give_up(const std::string& cause);
+
+  // kernel_join.cpp
+  machine::NodeMemory::Test memory_test();
+  KernelAttachments kernel_attachments();
+  void connect_peers(CellSet cells);    // level 4, on a thread of its own
+  Result<void> connect_to(CellId cell, std::uint64_t deadline_ns);
+  void on_connected(const Result<void>& done);
+  void look_whether_joined();
+  void on_kernel_attached(CellId cell, std::uint64_t incarnation);
+  void take_over_epoch();
+  void attach_back(CellId cell, std::uint64_t incarnation);
+  void forget_peer(CellId cell);
+  void on_peer_attached(CellId cell, std::uint64_t incarnation);
+
   void on_torn(std::span<const ClientId> clients, std::string_view segment, std::uint64_t offset,
                std::uint64_t bytes);
-  void begin_shutdown();
+  void begin_shutdown(std::uint64_t grace_ns);
+  Result<void> takes_tasks() const;
   void continue_shutdown();
 
   Result<void> kill_remote(CellId cell, std::uint64_t task, int signal);
   void serve_rpc();
-  void tell_monitor(const nlohmann::json& event, std::span<const int> fds = {});
   void log(const std::string& line) const;
 
   const Config config_;
@@ -112,8 +140,15 @@ class Kernel {
   std::optional<ControlServer> control_;
   std::thread connector_;
 
+  UniqueFd place_lock_;
   bool is_up_ = false;
   bool monitor_gone_ = false;
+  Takeover takeover_;
+  CellSet to_join_;                     // the cells that the order `connect` named
+  CellSet attached_back_;               // other kernels that are attached to this one
+  bool attached_to_all_ = false;
+  bool joined_ = false;                 // `connected` was told
+  std::uint64_t join_deadline_ns_ = 0;  // not zero: up by then, or this node is given up
   std::uint64_t shutdown_deadline_ns_ = 0;  // not zero: tasks are being ended
   std::atomic<bool> loop_done_{false};
   std::jthread receiver_;

@@ -1,5 +1,6 @@
 // A kernel at work: the monitor's orders, the other cells, the receive loop, the end.
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -21,9 +22,7 @@ constexpr std::uint64_t tick_ns = 10 * ns_per_ms;            // of the clock wor
 constexpr std::uint64_t idle_tick_ns = 50 * ns_per_ms;       // with no task and no message
 constexpr std::uint64_t idle_after_ns = ns_per_s;            // since the last of these
 constexpr std::uint64_t control_tick_ns = ns_per_s;          // housekeeping of the control thread
-constexpr std::uint64_t connect_timeout_ns = 10 * ns_per_s;  // to all other cells
 constexpr std::uint64_t kill_timeout_ns = ns_per_s;
-constexpr std::uint64_t tasks_end_max_ns = 2 * ns_per_s;     // from SIGTERM to SIGKILL
 constexpr std::uint64_t shutdown_poll_ns = 10 * ns_per_ms;
 constexpr int stalled_ticks_max = 3;  // queued requests wait and none is served: no progress
 
@@ -34,48 +33,13 @@ int Kernel::run() {
     const bool ending = shutdown_deadline_ns_ != 0;
     loop_->run(ending ? shutdown_poll_ns : control_tick_ns, [this] {
       if (shutdown_deadline_ns_ != 0) continue_shutdown();
+      if (join_deadline_ns_ != 0 && now_ns() >= join_deadline_ns_) give_up("it did not join in time");
+      start_monitor_if_due();
       if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
     });
   }
   control_->stop_listening();
   return 0;
-}
-
-void Kernel::tell_monitor(const Json& event, std::span<const int> fds) {
-  if (monitor_gone_) return;
-  (void)machine::channel_send(machine::kernel_fd_monitor, machine::bytes_of(event.dump()), fds,
-                              now_ns() + ns_per_s);
-}
-
-void Kernel::on_monitor_message() {
-  auto message = machine::channel_receive(machine::kernel_fd_monitor, 0);
-  if (!message) {
-    if (message.error().code != Code::timed_out) on_monitor_gone();
-    return;
-  }
-  if (message->end) return on_monitor_gone();
-  const auto* text = reinterpret_cast<const char*>(message->bytes.data());
-  const Json order = Json::parse(text, text + message->bytes.size(), nullptr, false);
-  if (!order.is_object() || !order.contains("op") || !order["op"].is_string()) return;
-  const std::string op = order["op"].get<std::string>();
-  if (op == "connect" && !connector_.joinable()) {
-    connector_ = std::thread([this] { connect_peers(); });
-  } else if (op == "go" && !is_up_) {
-    go();
-  } else if (op == "shutdown") {
-    begin_shutdown();
-  }
-}
-
-// Before the whole machine is up nobody else would ever end this cell, and a part of it is of no use.
-void Kernel::on_monitor_gone() {
-  loop_->forget(machine::kernel_fd_monitor);
-  monitor_gone_ = true;
-  if (::access(proto::up_file(config_.machine_dir).c_str(), F_OK) == 0) {
-    return log("the monitor is gone; going on without it");
-  }
-  log("the monitor is gone during the boot");
-  ::_exit(1);
 }
 
 void Kernel::on_starter_event() {
@@ -87,45 +51,15 @@ void Kernel::on_starter_event() {
   log("the starter is gone");
 }
 
-void Kernel::connect_peers() {
-  Result<void> done;
-  for (CellId cell = 0; done && cell < static_cast<CellId>(config_.layout.cells); ++cell) {
-    if (cell != config_.self) done = connect_to(cell);
-  }
-  loop_->post([this, done] { on_connected(done); });
-}
-
-Result<void> Kernel::connect_to(CellId cell) {
-  auto peer = connect_peer(config_, cell, own_pidfd_.get(), now_ns() + connect_timeout_ns);
-  if (!peer) return fail(peer.error());
-  PeerDescriptors descriptors;
-  descriptors.doorbell = std::move(peer->doorbell);
-  descriptors.power_pidfd = std::move(peer->power_pidfd);
-  descriptors.starter_pidfd = std::move(peer->starter_pidfd);
-  if (auto connected = hardware_->connect(cell, std::move(descriptors)); !connected) {
-    return connected;
-  }
-  const std::uint64_t incarnation = peer->incarnation;
-  const int pid = machine::pid_of_pidfd(peer->kernel_pidfd.get());
-  peers_.add(std::move(*peer));
-  rpc_->connect(cell, incarnation);
-  membership_->add(cell);
-  loop_->post([this, cell, pid] { survey_->note_pid(cell, pid); });
-  return {};
-}
-
-void Kernel::on_connected(const Result<void>& done) {
-  if (done) return tell_monitor({{"event", "connected"}});
-  tell_monitor({{"event", "failed"}, {"cause", done.error().message()}});
-}
-
 void Kernel::go() {
+  if (config_.joins()) take_over_epoch();
   rpc_->start();
   gates_->start();
   receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
   membership_->start();
   header_->state.store(static_cast<std::uint32_t>(CellState::up));
   is_up_ = true;
+  join_deadline_ns_ = 0;
   tell_monitor({{"event", "up"}});
 }
 
@@ -194,6 +128,8 @@ void Kernel::on_live_set(const Membership::Loss& loss, std::uint64_t epoch) {
     news.epoch = epoch;
     loss.cause.copy(news.cause.data(), news.cause.size() - 1);
     attach_->tell_own_tasks(news);
+    ask_for_reboots();
+    start_monitor_if_due();
   });
 }
 
@@ -211,10 +147,18 @@ void Kernel::on_torn(std::span<const ClientId> clients, std::string_view segment
   });
 }
 
-void Kernel::begin_shutdown() {
-  if (shutdown_deadline_ns_ != 0) return;
-  log("shutting down");
-  shutdown_deadline_ns_ = now_ns() + tasks_end_max_ns;
+// Ends the tasks, and then the cell. While the tasks have their time the cell serves on, but takes
+// no new ones.
+void Kernel::begin_shutdown(std::uint64_t grace_ns) {
+  const std::uint64_t deadline_ns = now_ns() + grace_ns;
+  if (shutdown_deadline_ns_ != 0) {
+    shutdown_deadline_ns_ = std::min(shutdown_deadline_ns_, deadline_ns);
+    return;
+  }
+  log(fmt::format("shutting down: {} tasks have {} ms to end", tasks_->size(),
+                  grace_ns / ns_per_ms));
+  header_->state.store(static_cast<std::uint32_t>(CellState::draining));
+  shutdown_deadline_ns_ = deadline_ns;
   tasks_->signal_all(SIGTERM);
   tasks_->signal_all(SIGCONT);
   loop_->stop();  // and again, with shorter ticks
@@ -227,6 +171,11 @@ void Kernel::continue_shutdown() {
   tasks_->signal_all(SIGKILL);
   loop_done_ = true;
   loop_->stop();
+}
+
+Result<void> Kernel::takes_tasks() const {
+  if (shutdown_deadline_ns_ == 0) return {};
+  return fail(Code::refused, "the cell is being drained and takes no new tasks", config_.self);
 }
 
 Result<void> Kernel::kill_remote(CellId cell, std::uint64_t task, int signal) {

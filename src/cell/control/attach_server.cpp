@@ -56,6 +56,7 @@ struct AttachServer::Session {
   ClientInfo info;
   TaskInfo task;          // of a task of this cell
   bool own_task = false;
+  std::uint64_t incarnation = 0;  // of a kernel
   ClientRegistry::Gate gate;
   bool goodbye = false;   // it detaches on purpose
   bool ended = false;
@@ -64,8 +65,10 @@ struct AttachServer::Session {
 };
 
 AttachServer::AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
-                           TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own)
-    : config_(config), loop_(loop), memory_(memory), tasks_(tasks), clients_(clients), own_(own) {}
+                           TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own,
+                           KernelAttachments kernels)
+    : config_(config), loop_(loop), memory_(memory), tasks_(tasks), clients_(clients), own_(own),
+      kernels_(std::move(kernels)) {}
 
 AttachServer::~AttachServer() = default;
 
@@ -99,7 +102,13 @@ Result<void> AttachServer::begin(Session& session, const proto::AttachHello& hel
       message.fds.size() != (is_task ? hello_fds_task : hello_fds_kernel)) {
     return fail(Code::bad_argument, "the hello makes no sense", config_.self);
   }
+  if (!is_task) {
+    if (auto may = kernels_.may_attach(hello.cell, hello.incarnation); !may) return may;
+  } else if (hello.cell == config_.self) {
+    if (auto takes = kernels_.takes_tasks(); !takes) return takes;
+  }
   session.kind = hello.kind;
+  session.incarnation = hello.incarnation;
   session.pidfd = std::move(message.fds[0]);
   session.info.kind = is_task ? ClientKind::task : ClientKind::kernel;
   session.info.cell = hello.cell;
@@ -189,7 +198,11 @@ void AttachServer::finish(const SessionPtr& session, machine::ChannelMessage mes
   }
   connection->send(machine::bytes_of(ready));
   keep->ready = ready.code == 0 && keep->kind == proto::AttachKind::task;
-  if (ready.code != 0) ::shutdown(connection->socket(), SHUT_RDWR);
+  if (ready.code != 0) {
+    ::shutdown(connection->socket(), SHUT_RDWR);
+  } else if (keep->kind == proto::AttachKind::kernel) {
+    kernels_.attached(keep->info.cell, keep->incarnation);
+  }
 }
 
 void AttachServer::end(const SessionPtr& session) {
@@ -200,6 +213,9 @@ void AttachServer::end(const SessionPtr& session) {
   // the address space before the descriptors.
   clients_.remove(keep->gate, keep->goodbye ? Leave::detached : Leave::died);
   if (keep->own_task) tasks_.detached(keep->info.task);
+  if (keep->kind == proto::AttachKind::kernel) {
+    kernels_.gone(keep->info.cell, keep->incarnation);
+  }
   sessions_.erase(keep.get());
   if (keep->connection->open()) ::shutdown(keep->connection->socket(), SHUT_RDWR);
   keep->connection->on_message = nullptr;

@@ -48,10 +48,21 @@ struct OwnDescriptors {
   int kernel_pidfd = -1;
 };
 
+// What the attaching of other kernels means for this one. Called on the control thread.
+struct KernelAttachments {
+  // Whether this incarnation of the cell may attach now. Errors: busy (try again), refused.
+  std::function<Result<void>(CellId cell, std::uint64_t incarnation)> may_attach;
+  std::function<void(CellId cell, std::uint64_t incarnation)> attached;
+  std::function<void(CellId cell, std::uint64_t incarnation)> gone;
+  // Whether processes may become tasks of this cell. Errors: refused.
+  std::function<Result<void>()> takes_tasks;
+};
+
 class AttachServer {
  public:
   AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
-               TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own);
+               TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own,
+               KernelAttachments kernels);
   ~AttachServer();
 
   // The first message of a connection. False: it is no hello.
@@ -82,6 +93,7 @@ class AttachServer {
   TaskTable& tasks_;
   ClientRegistry& clients_;
   const OwnDescriptors own_;
+  const KernelAttachments kernels_;
   std::map<Session*, SessionPtr> sessions_;
 };
 

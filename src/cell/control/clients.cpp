@@ -87,10 +87,12 @@ void Clients::remove(const Gate& gate, Leave why) {
 
 std::shared_ptr<ClientSpace> Clients::space_of_kernel(CellId cell) {
   const std::scoped_lock lock(mutex_);
+  // The last one: the end of an earlier incarnation may not have been seen yet.
+  std::shared_ptr<ClientSpace> space;
   for (const auto& [number, entry] : entries_) {
-    if (entry.info.kind == ClientKind::kernel && entry.info.cell == cell) return entry.space;
+    if (entry.info.kind == ClientKind::kernel && entry.info.cell == cell) space = entry.space;
   }
-  return nullptr;
+  return space;
 }
 
 }  // namespace hive::cell

@@ -1,7 +1,9 @@
 #include "cell/control/peers.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -23,7 +25,12 @@ Result<void> check_welcome(const proto::AttachWelcome& welcome, const Config& co
   if (welcome.version != proto::protocol_version) {
     return fail(Code::version, "the cell speaks another protocol version", cell);
   }
-  if (welcome.accepted == 0) return fail(Code::refused, "the cell refused this kernel", cell);
+  if (welcome.accepted == 0) {
+    if (welcome.code == static_cast<std::uint32_t>(Code::busy)) {
+      return fail(Code::busy, "the cell has not yet done with this node's last incarnation", cell);
+    }
+    return fail(Code::refused, "the cell refused this kernel", cell);
+  }
   if (welcome.layout != config.layout || welcome.node != cell) {
     return fail(Code::corrupt, "the cell's welcome does not fit this machine", cell);
   }
@@ -60,6 +67,7 @@ Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
   proto::AttachHello hello;
   hello.kind = proto::AttachKind::kernel;
   hello.cell = config.self;
+  hello.incarnation = config.incarnation;
   if (auto sent = machine::channel_send(socket, machine::bytes_of(hello), {&own_pidfd, 1},
                                         deadline_ns);
       !sent) {
@@ -114,8 +122,27 @@ Result<void> truncate_memory(const Peer& peer) {
 
 void Peers::add(Peer peer) {
   const std::scoped_lock lock(mutex_);
-  auto& place = peers_[static_cast<std::size_t>(peer.cell)];
-  place.emplace(std::move(peer));
+  const auto cell = static_cast<std::size_t>(peer.cell);
+  last_incarnations_[cell] = std::max(last_incarnations_[cell], peer.incarnation);
+  peers_[cell].emplace(std::move(peer));
+}
+
+std::optional<Peer> Peers::take(CellId cell) {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(peers_[static_cast<std::size_t>(cell)], std::nullopt);
+}
+
+bool Peers::is_new(CellId cell, std::uint64_t incarnation) {
+  const std::scoped_lock lock(mutex_);
+  std::uint64_t& last = last_incarnations_[static_cast<std::size_t>(cell)];
+  if (incarnation <= last) return false;
+  last = incarnation;
+  return true;
+}
+
+std::uint64_t Peers::last_incarnation(CellId cell) const {
+  const std::scoped_lock lock(mutex_);
+  return last_incarnations_[static_cast<std::size_t>(cell)];
 }
 
 }  // namespace hive::cell

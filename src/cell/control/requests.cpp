@@ -5,11 +5,14 @@
 #include <csignal>
 #include <memory>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "machine/linux/power.h"
 #include "proto/control.h"
+#include "proto/runtime_dir.h"
 
 namespace hive::cell {
 namespace {
@@ -40,6 +43,14 @@ Result<void> signal_kernel(Peers& peers, CellId cell, int number) {
     }
   });
   return done;
+}
+
+// What the next memory test of the node finds, and takes away.
+Result<void> plant_bad_frame(const Config& config, CellId cell) {
+  const std::string path = proto::bad_frame_file(config.machine_dir, cell);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return fail(Code::host, "the fault can not be noted", cell, errno);
+  return {};
 }
 
 }  // namespace
@@ -73,6 +84,7 @@ void Requests::dispatch(const ConnectionPtr& connection, const Json& request,
   if (op == "run") return run(connection, request, descriptors);
   if (op == "kill") return kill(connection, request);
   if (op == "fault") return fault(connection, request);
+  if (op == "adopt") return adopt(connection, descriptors);
   if (op == "bench") return measure(connection, request);
   if (op == "shutdown") {
     connection->send(Json{{"ok", true}});
@@ -86,6 +98,7 @@ void Requests::run(const ConnectionPtr& connection, const Json& request,
   if (descriptors.size() != run_descriptors) {
     return connection->send(refusal(Code::bad_argument, "a run comes with four descriptors"));
   }
+  if (auto takes = context_.takes_tasks(); !takes) return connection->send(refusal(takes.error()));
   TaskRequest task;
   task.start.arguments = request.at("arguments").get<std::vector<std::string>>();
   task.start.environment = request.at("environment").get<std::vector<std::string>>();
@@ -115,6 +128,20 @@ void Requests::run(const ConnectionPtr& connection, const Json& request,
                        {descriptors[0].get(), descriptors[1].get(), descriptors[2].get(),
                         descriptors[3].get()},
                        std::move(on_started), std::move(on_ended));
+}
+
+// A new monitor brings its channel, and gets what it needs to switch this node off.
+void Requests::adopt(const ConnectionPtr& connection, std::vector<UniqueFd>& descriptors) {
+  if (descriptors.size() != 1) {
+    return connection->send(refusal(Code::bad_argument, "a monitor comes with its channel"));
+  }
+  if (auto taken = context_.take_new_monitor(std::move(descriptors[0])); !taken) {
+    return connection->send(refusal(taken.error()));
+  }
+  const std::string answer =
+      Json{{"ok", true}, {"pid", ::getpid()}, {"incarnation", context_.config.incarnation}}.dump();
+  const int power = machine::kernel_fd_power_pidfd;
+  connection->send(machine::bytes_of(std::string_view(answer)), {&power, 1});
 }
 
 void Requests::kill(const ConnectionPtr& connection, const Json& request) {
@@ -148,6 +175,7 @@ void Requests::fault(const ConnectionPtr& connection, const Json& request) {
     ::kill(::getpid(), number);
     return;
   }
+  if (kind == "bad-frame") return connection->send(answer_of(plant_bad_frame(context_.config, cell)));
   if (!own) {
     return connection->send(refusal(Code::refused, "ask this cell itself for such a fault"));
   }

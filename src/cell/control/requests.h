@@ -29,7 +29,9 @@ struct RequestContext {
   // Faults of this very cell. Errors: bad_argument.
   std::function<Result<void>(const std::string& kind, const std::string& how, std::uint64_t address)>
       inject;
+  std::function<Result<void>()> takes_tasks;  // errors: refused
   std::function<void()> shutdown;
+  std::function<Result<void>(UniqueFd channel)> take_new_monitor;
   std::function<Result<nlohmann::json>(const nlohmann::json& request)> measure;  // as an errand
 };
 
@@ -48,6 +50,7 @@ class Requests {
            std::vector<UniqueFd>& descriptors);
   void kill(const ConnectionPtr& connection, const Json& request);
   void fault(const ConnectionPtr& connection, const Json& request);
+  void adopt(const ConnectionPtr& connection, std::vector<UniqueFd>& descriptors);
   void measure(const ConnectionPtr& connection, const Json& request);
 
   RequestContext context_;

@@ -1,11 +1,13 @@
 #include "cell/control/survey.h"
 
 #include <cstring>
+#include <fstream>
 
 #include "base/time.h"
 #include "cell/boot/panic_record.h"
 #include "cell/boot/published.h"
 #include "machine/node_header.h"
+#include "proto/runtime_dir.h"
 
 namespace hive::cell {
 namespace {
@@ -62,8 +64,10 @@ struct Survey::Roots {
 Survey::Survey(const Config& config, const Membership& membership)
     : config_(config), membership_(membership) {}
 
-void Survey::note_pid(CellId cell, std::int32_t pid) {
+void Survey::note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid) {
   pids_[static_cast<std::size_t>(cell)] = pid;
+  incarnations_[static_cast<std::size_t>(cell)] = incarnation;
+  counters(cell).corrupt.store(0);
 }
 
 Result<Survey::Roots> Survey::roots_of(CellId cell) {
@@ -82,9 +86,24 @@ Result<Survey::Roots> Survey::roots_of(CellId cell) {
   return roots;
 }
 
+// What the monitor does with a node that is not in the live set.
+void Survey::add_node_record(CellId cell, Json& json) const {
+  std::ifstream file(proto::node_record_file(config_.machine_dir, cell));
+  const Json record = Json::parse(file, nullptr, false);
+  if (!record.is_object()) return;
+  const std::string state = record.value("state", "");
+  if (state == "rebooting" || state == "out") json["state"] = state;
+  if (const std::string reason = record.value("reason", ""); !reason.empty()) {
+    json["reason"] = reason;
+  }
+}
+
 Json Survey::dead_cell(CellId cell) {
-  Json json = {{"id", cell}, {"state", "down"}, {"pid", pids_[static_cast<std::size_t>(cell)]},
-               {"epoch", membership_.epoch()}, {"live_set", Json::array()}};
+  const auto index = static_cast<std::size_t>(cell);
+  Json json = {{"id", cell}, {"state", "down"}, {"pid", pids_[index]},
+               {"incarnation", incarnations_[index]}, {"epoch", membership_.epoch()},
+               {"live_set", Json::array()}};
+  add_node_record(cell, json);
   for (const Membership::Loss& loss : membership_.losses()) {
     if (loss.cell != cell) continue;
     json["cause"] = loss.cause;
@@ -107,9 +126,11 @@ Json Survey::cell_status(CellId cell, CellSet live) {
   const auto mib = [](const std::atomic<std::uint64_t>& pages) {
     return static_cast<double>(pages.load()) * bytes_per_page / (1 << 20);
   };
+  const bool draining = header.state.load() == static_cast<std::uint32_t>(CellState::draining);
   return {{"id", cell},
-          {"state", "up"},
+          {"state", draining ? "draining" : "up"},
           {"pid", roots->cell->pid},
+          {"incarnation", header.incarnation},
           {"epoch", header.epoch.load()},
           {"live_set", list_of(CellSet(header.live_set.load()))},
           {"clock", header.clock_word.load()},

@@ -28,9 +28,9 @@ class Survey {
  public:
   Survey(const Config& config, const Membership& membership);
 
-  // Called by the control thread while the machine boots: the pid of a cell, which is shown for it
-  // after it is gone.
-  void note_pid(CellId cell, std::int32_t pid);
+  // Called by the control thread when a cell has been attached to: its pid, which is shown for it
+  // after it is gone. What was counted for an earlier incarnation is forgotten.
+  void note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid);
 
   nlohmann::json status();  // the answer to `status`, see control.h
   nlohmann::json tasks();   // the answer to `ps`
@@ -47,10 +47,12 @@ class Survey {
   void add_windows(const CarefulReader& reader, const Roots& roots, nlohmann::json& exposure);
   void add_blocked(const CarefulReader& reader, const Roots& roots, nlohmann::json& blocked);
   nlohmann::json dead_cell(CellId cell);
+  void add_node_record(CellId cell, nlohmann::json& json) const;
 
   const Config& config_;
   const Membership& membership_;
   std::array<std::int32_t, max_cells> pids_{};
+  std::array<std::uint64_t, max_cells> incarnations_{};
   std::array<CarefulCounters, max_cells> counters_{};
 };
 

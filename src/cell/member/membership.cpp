@@ -37,6 +37,20 @@ void Membership::add(CellId cell) {
   live_.add(cell);
 }
 
+void Membership::rejoin(CellId cell) {
+  {
+    const std::scoped_lock lock(mutex_);
+    live_.add(cell);
+    ++epoch_;
+  }
+  publish();
+}
+
+void Membership::set_epoch(std::uint64_t epoch) {
+  const std::scoped_lock lock(mutex_);
+  epoch_ = epoch;
+}
+
 void Membership::start() {
   publish();
   watcher_ = std::jthread([this](std::stop_token stop) { watch(stop); });

@@ -50,6 +50,10 @@ class Membership {
   void set_observer(Observer observer) { observer_ = std::move(observer); }
   // Takes a cell whose memory is mapped here into the live set.
   void add(CellId cell);
+  // The same at any time later, for a cell that has come back, and publishes it.
+  void rejoin(CellId cell);
+  // Before start(), for a cell that comes back: the epoch of the others.
+  void set_epoch(std::uint64_t epoch);
   // Publishes the live set and starts watching.
   void start();
   void stop();

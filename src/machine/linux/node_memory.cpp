@@ -116,7 +116,7 @@ Result<void> NodeMemory::State::map_user_memory(FirewallMode mode) {
 }
 
 Result<NodeMemory> NodeMemory::create(const Layout& layout, CellId node, std::uint64_t incarnation,
-                                      FirewallMode mode) {
+                                      FirewallMode mode, const Test& test) {
   if (!machine_range_is_reserved(layout) || node < 0 ||
       static_cast<std::uint32_t>(node) >= layout.cells) {
     return hive::fail(Code::bad_argument, "no such node in the range of this process", node);
@@ -138,6 +138,11 @@ Result<NodeMemory> NodeMemory::create(const Layout& layout, CellId node, std::ui
   }
   if (auto done = populate_memory(state->kernel.get(), 0, layout.kernel_bytes); !done) {
     return hive::fail(done.error());
+  }
+  for (const auto& [memory, bytes] : {std::pair(state->kernel.get(), layout.kernel_bytes),
+                                      std::pair(state->user.get(), layout.user_bytes)}) {
+    if (!test) break;
+    if (auto sound = test(memory, bytes); !sound) return hive::fail(sound.error());
   }
   if (auto done = state->map_kernel_memory(); !done) return hive::fail(done.error());
   write_header(layout, node, incarnation);

@@ -68,6 +68,13 @@ Child describe_child(const NodeStart& start) {
   ::_exit(127);
 }
 
+// Our own child, not yet reaped: the number cannot be anybody else's.
+void end_child(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 const char* cause_of(StartStage stage) {
   switch (stage) {
     case StartStage::running:
@@ -82,33 +89,43 @@ const char* cause_of(StartStage stage) {
   return "a node cannot be started";
 }
 
+// What was reported, or timed_out before anything was.
+Result<void> read_report(int pipe, int node, const timespec& patience) {
+  pollfd wait{.fd = pipe, .events = POLLIN, .revents = 0};
+  if (::ppoll(&wait, 1, &patience, nullptr) <= 0) {
+    return fail(Code::timed_out, "a node does not start", node);
+  }
+  StartReport report{};
+  ssize_t got = 0;
+  do {
+    got = ::read(pipe, &report, sizeof report);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof report) return fail(Code::host, "a node died while it started", node);
+  if (report.stage == StartStage::running) return {};
+  return fail(Code::host, cause_of(report.stage), node, report.sys_errno);
+}
+
 Result<void> await_report(int pipe, int node) {
   const std::uint64_t deadline = now_ns() + start_limit_ns;
   for (;;) {
     const std::uint64_t now = now_ns();
     if (now >= deadline) return fail(Code::timed_out, "a node does not start", node);
-    pollfd wait{.fd = pipe, .events = POLLIN, .revents = 0};
-    const timespec left = to_timespec(deadline - now);
-    if (::ppoll(&wait, 1, &left, nullptr) <= 0) continue;
-    StartReport report{};
-    const ssize_t got = ::read(pipe, &report, sizeof report);
-    if (got < 0 && errno == EINTR) continue;
-    if (got != sizeof report) return fail(Code::host, "a node died while it started", node);
-    if (report.stage == StartStage::running) return {};
-    return fail(Code::host, cause_of(report.stage), node, report.sys_errno);
+    auto told = read_report(pipe, node, to_timespec(deadline - now));
+    if (told || told.error().code != Code::timed_out) return told;
   }
 }
 
 }  // namespace
 
-Result<RunningNode> start_node(const NodeStart& start) {
+Result<StartingNode> begin_node(const NodeStart& start) {
   if (start.kernel.empty()) return fail(Code::bad_argument, "a node needs a kernel", start.node);
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   int ends[2];
   if (!null || ::pipe2(ends, O_CLOEXEC) != 0) {
     return fail(Code::exhausted, "no descriptor left", start.node, errno);
   }
-  const UniqueFd reader(ends[0]);
+  StartingNode starting;
+  starting.report.reset(ends[0]);
   UniqueFd writer(ends[1]);
   Child child = describe_child(start);
   child.null = null.get();
@@ -123,21 +140,24 @@ Result<RunningNode> start_node(const NodeStart& start) {
   const int cause = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail(Code::exhausted, "no process for a node", start.node, cause);
-  writer.reset();
+  starting.node.power_pid = pid;
+  starting.node.power_pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (starting.node.power_pidfd) return starting;
+  const int refused = errno;
+  end_child(pid);
+  return fail(Code::host, "pidfd_open", start.node, refused);
+}
 
-  RunningNode node;
-  node.power_pid = pid;
-  node.power_pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  auto started = await_report(reader.get(), start.node);
-  if (started && !node.power_pidfd) started = fail(Code::host, "pidfd_open", start.node);
-  if (!started) {
-    // Our own child, not yet reaped: the number cannot be anybody else's.
-    ::kill(pid, SIGKILL);
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
+Result<void> node_started(int report, int node) { return read_report(report, node, timespec{}); }
+
+Result<RunningNode> start_node(const NodeStart& start) {
+  auto starting = begin_node(start);
+  if (!starting) return fail(starting.error());
+  if (auto started = await_report(starting->report.get(), start.node); !started) {
+    end_child(starting->node.power_pid);
     return fail(started.error());
   }
-  return node;
+  return std::move(starting->node);
 }
 
 int pid_of_pidfd(int pidfd) {

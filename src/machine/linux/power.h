@@ -50,6 +50,17 @@ struct RunningNode {
 // timed_out, bad_argument.
 Result<RunningNode> start_node(const NodeStart& start);
 
+// The same for a caller with other things to do: returns at once. `report` becomes readable when
+// the kernel's program runs, or does not; node_started() then says which. After an error from it
+// the caller kills and reaps the power process.
+struct StartingNode {
+  RunningNode node;
+  UniqueFd report;
+};
+Result<StartingNode> begin_node(const NodeStart& start);
+// Errors: host; timed_out (nothing has been reported yet).
+Result<void> node_started(int report, int node);
+
 // One task to be started; what a kernel sends to its starter. Descriptors 0, 1, 2 and the working
 // directory come as descriptors.
 struct TaskStart {
