@@ -12,7 +12,7 @@
 namespace hive::machine {
 
 inline constexpr std::uint32_t node_magic = 0x45564948;  // "HIVE"
-inline constexpr std::uint32_t node_layout_version = 2;
+inline constexpr std::uint32_t node_layout_version = 3;
 
 // Watchers of a node's lifeline: one word each, because the death of its owner wakes one sleeper
 // for each word. The cells 0..63, the power process, the monitor.
@@ -48,6 +48,8 @@ struct alignas(page_bytes) NodeHeader {
   // cell that has nothing to do.
   alignas(64) std::atomic<std::uint64_t> clock_word;
   std::atomic<std::uint64_t> tick_ns;
+  std::atomic<std::uint32_t> busy;         // 1: it has something to do, so that ticks come often
+  std::atomic<std::uint32_t> receive_tid;  // thread id of the receive loop, 0 before it runs
 
   // A sender rings the doorbell only if the receiver says here that it sleeps.
   alignas(64) std::atomic<std::uint32_t> receiver_asleep;  // receive loop of SIPS
@@ -61,6 +63,8 @@ struct alignas(page_bytes) NodeHeader {
   std::atomic<std::uint64_t> live_set;
   std::atomic<std::uint32_t> epoch_word;
   std::atomic<std::uint32_t> state;  // CellState
+  // Changes whenever the cell has said something new about the live set; others sleep on it.
+  std::atomic<std::uint32_t> member_word;
 
   alignas(64) LifelineEntry lifelines[lifeline_count];
 };

@@ -66,6 +66,7 @@ inline std::string node_record_file(const std::string& dir, int node) {
 inline std::string cell_lock_file(const std::string& dir, int cell) {
   return dir + "/cell" + std::to_string(cell) + ".lock";
 }
+inline std::string fence_lock_file(const std::string& dir) { return dir + "/fence.lock"; }
 inline std::string bad_frame_file(const std::string& dir, int node) {
   return dir + "/bad-frame." + std::to_string(node);
 }

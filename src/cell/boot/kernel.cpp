@@ -110,11 +110,22 @@ Result<void> Kernel::make_home() {
   if (!doorbell) return fail(doorbell.error());
   hardware_.emplace(config_.layout, config_.self, std::move(*doorbell));
   rpc_.emplace(*hardware_, *hardware_, config_.incarnation);
-  membership_.emplace(config_.layout, config_.self, *hardware_);
+  membership_.emplace(Membership::Parts{
+      .layout = config_.layout, .self = config_.self, .incarnation = config_.incarnation,
+      .hardware = *hardware_, .heap = *heap_,
+      .fence_path = proto::fence_lock_file(config_.machine_dir),
+      .kernel_pid = [this](CellId cell) { return kernel_pid(cell); },
+      .attach = [this](CellId cell, std::uint64_t incarnation) { attach_to(cell, incarnation); },
+      .settled = [this](const Membership::Settled& settled) { on_settled(settled); },
+      .log = [this](const std::string& line) { log(line); }});
+  if (membership_->board() == nullptr) {
+    return fail(Code::exhausted, "the kernel heap is full", config_.self);
+  }
+  root_->member_board = reinterpret_cast<std::uint64_t>(membership_->board());
   membership_->add_participant(
-      [this](CellId cell, const std::string& cause) { on_cell_lost(cell, cause); });
-  membership_->set_observer(
-      [this](const Membership::Loss& loss, std::uint64_t epoch) { on_live_set(loss, epoch); });
+      {.close = [this](CellId cell, const std::string& cause) { close_to(cell, cause); },
+       .discard = [this](CellId cell) { discard_of(cell); }});
+  rpc_->set_hint([this](CellId cell, const char*) { membership_->hint(cell, Hint::rpc); });
   survey_.emplace(config_, *membership_);
   survey_->note_peer(config_.self, config_.incarnation, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);

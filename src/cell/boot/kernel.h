@@ -71,8 +71,14 @@ class Kernel {
   void on_starter_event();
   void go();                            // level 5
   void receive_loop(const std::stop_token& stop);
-  void on_cell_lost(CellId cell, const std::string& cause);
-  void on_live_set(const Membership::Loss& loss, std::uint64_t epoch);
+  void come_up();
+
+  // kernel_recovery.cpp
+  void close_to(CellId dead, const std::string& cause);
+  void discard_of(CellId dead);
+  void on_settled(const Membership::Settled& settled);
+  int kernel_pid(CellId cell);
+  void attach_to(CellId cell, std::uint64_t incarnation);
 
   // kernel_monitor.cpp
   bool take_monitor_message();          // false: there is none
@@ -91,7 +97,6 @@ class Kernel {
   void on_connected(const Result<void>& done);
   void look_whether_joined();
   void on_kernel_attached(CellId cell, std::uint64_t incarnation);
-  void take_over_epoch();
   void attach_back(CellId cell, std::uint64_t incarnation);
   void forget_peer(CellId cell);
   void on_peer_attached(CellId cell, std::uint64_t incarnation);

@@ -100,7 +100,7 @@ Result<void> Kernel::connect_to(CellId cell, std::uint64_t deadline_ns) {
   rpc_->connect(cell, incarnation);
   loop_->post([this, cell, incarnation, pid] {
     survey_->note_peer(cell, incarnation, pid);
-    if (!is_up_) membership_->add(cell);
+    if (!is_up_) membership_->on_attached(cell, incarnation);
   });
   return {};
 }
@@ -120,16 +120,6 @@ void Kernel::look_whether_joined() {
   tell_monitor({{"event", "connected"}});
 }
 
-void Kernel::take_over_epoch() {
-  std::uint64_t epoch = 0;
-  for (CellSet cells = to_join_; !cells.empty(); cells.remove(cells.lowest())) {
-    std::uint64_t theirs = 0;
-    const machine::NodeHeader* header = machine::node_header(config_.layout, cells.lowest());
-    if (safe_load64(&header->epoch, theirs)) epoch = std::max(epoch, theirs);
-  }
-  membership_->set_epoch(epoch);
-}
-
 void Kernel::on_kernel_attached(CellId cell, std::uint64_t incarnation) {
   if (!is_up_) {
     attached_back_.add(cell);
@@ -146,6 +136,7 @@ void Kernel::attach_back(CellId cell, std::uint64_t incarnation) {
   const auto connected = connect_to(cell, now_ns() + connect_timeout_ns);
   if (!connected) {
     // It notices that this cell does not come, and ends itself.
+    membership_->on_unreachable(cell, incarnation);
     return log(fmt::format("cell {} can not be attached to: {}", cell,
                            connected.error().message()));
   }
@@ -165,11 +156,10 @@ void Kernel::forget_peer(CellId cell) {
   if (auto done = truncate_memory(*old); !done) log(done.error().message());
 }
 
-// The agreement hooks in here: this cell and the new incarnation are attached both ways.
+// This cell and the new incarnation are attached both ways. When all are, it is taken in.
 void Kernel::on_peer_attached(CellId cell, std::uint64_t incarnation) {
   if (peers_.last_incarnation(cell) != incarnation) return;  // gone again, another has come
-  membership_->rejoin(cell);
-  log(fmt::format("cell {} is back, incarnation {}", cell, incarnation));
+  membership_->on_attached(cell, incarnation);
 }
 
 }  // namespace hive::cell

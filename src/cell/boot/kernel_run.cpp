@@ -18,8 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t tick_ns = 10 * ns_per_ms;            // of the clock word
-constexpr std::uint64_t idle_tick_ns = 50 * ns_per_ms;       // with no task and no message
 constexpr std::uint64_t idle_after_ns = ns_per_s;            // since the last of these
 constexpr std::uint64_t control_tick_ns = ns_per_s;          // housekeeping of the control thread
 constexpr std::uint64_t kill_timeout_ns = ns_per_s;
@@ -52,11 +50,15 @@ void Kernel::on_starter_event() {
 }
 
 void Kernel::go() {
-  if (config_.joins()) take_over_epoch();
   rpc_->start();
   gates_->start();
   receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
   membership_->start();
+  // One that comes back is up once the others have taken it in.
+  if (!config_.joins()) come_up();
+}
+
+void Kernel::come_up() {
   header_->state.store(static_cast<std::uint32_t>(CellState::up));
   is_up_ = true;
   join_deadline_ns_ = 0;
@@ -71,7 +73,9 @@ void Kernel::receive_loop(const std::stop_token& stop) {
   const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
     return (now / length + 1) * length;
   };
-  std::uint64_t next_tick = tick_after(now_ns(), tick_ns);
+  header_->receive_tid.store(static_cast<std::uint32_t>(::gettid()), std::memory_order_relaxed);
+  bool others_are_busy = false;
+  std::uint64_t next_tick = tick_after(now_ns(), busy_tick_ns);
   std::uint64_t busy_until = next_tick + idle_after_ns;
   std::uint64_t served_before = 0;
   int stalled_ticks = 0;
@@ -82,8 +86,12 @@ void Kernel::receive_loop(const std::stop_token& stop) {
     const bool is_tick = now >= next_tick;
     if (!is_tick || clients_->tasks() > 0) busy_until = now + idle_after_ns;
     if (!is_tick) continue;
-    const std::uint64_t length = now < busy_until ? tick_ns : idle_tick_ns;
+    // A cell that hangs is to be noticed soon where somebody waits for it.
+    const bool is_busy = now < busy_until;
+    const std::uint64_t length = is_busy || others_are_busy ? busy_tick_ns : idle_tick_ns;
+    header_->busy.store(is_busy ? 1 : 0, std::memory_order_relaxed);
     header_->tick_ns.store(length, std::memory_order_relaxed);
+    others_are_busy = membership_->on_tick(length);
     next_tick = tick_after(now, length);
     home_->on_tick(now);
     gates_->watch(now);
@@ -95,42 +103,6 @@ void Kernel::receive_loop(const std::stop_token& stop) {
       header_->clock_word.fetch_add(1, std::memory_order_release);
     }
   }
-}
-
-// On the detector's thread; the node of the lost cell is off.
-void Kernel::on_cell_lost(CellId cell, const std::string& cause) {
-  rpc_->fail_cell(cell);
-  hardware_->disconnect(cell);
-  home_->on_cell_down(cell);
-  local_names_->forget_cell(cell);
-  CellSet survivors = membership_->live();
-  survivors.remove(cell);
-  log(fmt::format("cell {} is lost: {}", cell, cause));
-  // Its memory is given back to the host once, by the first of the survivors, off this thread: a
-  // gigabyte takes a quarter of a second.
-  if (survivors.lowest() == config_.self) {
-    (void)errands_->post([this, cell] {
-      peers_.with(cell, [&](const Peer& peer) {
-        if (auto done = truncate_memory(peer); !done) log(done.error().message());
-      });
-    });
-  }
-}
-
-// On the detector's thread: the others go on without it.
-void Kernel::on_live_set(const Membership::Loss& loss, std::uint64_t epoch) {
-  loop_->post([this, loss, epoch] {
-    tell_monitor({{"event", "cell_down"}, {"cell", loss.cell}, {"epoch", epoch},
-                  {"cause", loss.cause}});
-    proto::NewsMessage news;
-    news.kind = proto::NewsKind::cell_failed;
-    news.cell = loss.cell;
-    news.epoch = epoch;
-    loss.cause.copy(news.cause.data(), news.cause.size() - 1);
-    attach_->tell_own_tasks(news);
-    ask_for_reboots();
-    start_monitor_if_due();
-  });
 }
 
 // From any thread, with the home's mutex held.

@@ -17,6 +17,7 @@ struct CellRoot {
   std::int32_t cell = -1;
   std::int32_t pid = 0;
   std::uint64_t home_root = 0;  // address of the HomeRoot: segments, windows, blocked stores
+  std::uint64_t member_board = 0;  // address of the MemberBoard
   TaskList tasks;
 };
 

@@ -1,29 +1,52 @@
 #include "cell/member/membership.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
-#include <unistd.h>
+#include <fmt/format.h>
 
 #include "base/futex.h"
+#include "base/safe_copy.h"
 #include "base/time.h"
+#include "cell/member/fence_lock.h"
 #include "machine/linux/lifeline.h"
 
 namespace hive::cell {
 namespace {
 
-// The lifelines wake the watcher at once; this is how long a sign that wakes nobody (memory that
-// fails, a power process that dies before its kernel) may go unseen.
-constexpr std::uint64_t look_interval_ns = 250 * ns_per_ms;
-// How long a node that was switched off may take to be known dead. A large kernel takes 170 ms.
-constexpr std::uint64_t power_off_max_ns = 2 * ns_per_s;
-constexpr useconds_t power_poll_us = 200;
+constexpr std::uint64_t calm_look_ns = 250 * ns_per_ms;  // for signs that wake nobody
+constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and ballots
+constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
+constexpr std::size_t losses_max = 256;
+
+std::string cause_of(Hint hint) {
+  switch (hint) {
+    case Hint::lifeline: return "its kernel died";
+    case Hint::clock: return "it hung: its clock stood still";
+    case Hint::rpc: return "it hung: it did not answer";
+    case Hint::bus_error: return "its memory failed";
+    case Hint::corrupt: return "its kernel data is corrupt";
+    case Hint::garbage: return "it sent garbage";
+    case Hint::barrier: return "it hung in a recovery";
+    case Hint::false_alarms: return "it accused others falsely";
+    default: return "its power went off";
+  }
+}
 
 }  // namespace
 
-Membership::Membership(const machine::Layout& layout, CellId self, machine::Hardware& hardware)
-    : layout_(layout), self_(self), hardware_(hardware), own_(machine::node_header(layout, self)) {
-  live_.add(self);
+Membership::Membership(Parts parts)
+    : parts_(std::move(parts)),
+      own_(machine::node_header(parts_.layout, parts_.self)),
+      published_(parts_.heap.create<MemberBoard>()),
+      clocks_(parts_.layout, parts_.self),
+      core_(parts_.self, static_cast<int>(parts_.layout.cells), *this),
+      reader_(parts_.layout) {
+  if (published_ == nullptr) return;
+  announced_.phase = Phase::joining;
+  published_->board.set(announced_);
 }
 
 Membership::~Membership() { stop(); }
@@ -32,108 +55,342 @@ void Membership::add_participant(Participant participant) {
   participants_.push_back(std::move(participant));
 }
 
-void Membership::add(CellId cell) {
-  const std::scoped_lock lock(mutex_);
-  live_.add(cell);
-}
-
-void Membership::rejoin(CellId cell) {
-  {
-    const std::scoped_lock lock(mutex_);
-    live_.add(cell);
-    ++epoch_;
-  }
-  publish();
-}
-
-void Membership::set_epoch(std::uint64_t epoch) {
-  const std::scoped_lock lock(mutex_);
-  epoch_ = epoch;
-}
-
 void Membership::start() {
-  publish();
+  if (parts_.incarnation == 1) {
+    core_.start_first();
+    publish_live_set(core_.view().live(), core_.epoch_of(core_.view()));
+  } else {
+    core_.start_joining(parts_.incarnation);
+  }
+  publish_board();
   watcher_ = std::jthread([this](std::stop_token stop) { watch(stop); });
 }
 
 void Membership::stop() {
   if (!watcher_.joinable()) return;
   watcher_.request_stop();
+  post([](std::uint64_t) {});
   watcher_.join();
 }
 
-CellSet Membership::live() const {
-  const std::scoped_lock lock(mutex_);
-  return live_;
-}
-
-std::uint64_t Membership::epoch() const {
-  const std::scoped_lock lock(mutex_);
-  return epoch_;
-}
-
 std::vector<Membership::Loss> Membership::losses() const {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(losses_mutex_);
   return losses_;
 }
 
-void Membership::publish() {
-  const std::scoped_lock lock(mutex_);
-  own_->live_set.store(live_.bits(), std::memory_order_relaxed);
-  own_->epoch.store(epoch_, std::memory_order_release);
-  own_->epoch_word.store(static_cast<std::uint32_t>(epoch_), std::memory_order_release);
-  futex_wake(&own_->epoch_word, std::numeric_limits<int>::max());
+// --- what other threads say
+
+void Membership::post(Input input) {
+  {
+    const std::scoped_lock lock(inputs_mutex_);
+    inputs_.push_back(std::move(input));
+  }
+  inputs_word_.fetch_add(1, std::memory_order_release);
+  futex_wake(&inputs_word_, 1);
+}
+
+void Membership::take_inputs() {
+  std::vector<Input> taken;
+  {
+    const std::scoped_lock lock(inputs_mutex_);
+    taken.swap(inputs_);
+  }
+  for (const Input& input : taken) {
+    input(now_ns());
+    obey_orders();
+  }
+}
+
+void Membership::on_attached(CellId cell, std::uint64_t incarnation) {
+  const auto attach = [this, cell, incarnation](std::uint64_t now) {
+    attached_[static_cast<std::size_t>(cell)] = incarnation;
+    reader_.forget(cell);
+    core_.on_attached(cell, incarnation, now);
+    look_at(cell, now, true);
+  };
+  // Before the start nobody else is here.
+  watcher_.joinable() ? post(attach) : attach(now_ns());
+}
+
+void Membership::on_unreachable(CellId cell, std::uint64_t incarnation) {
+  post([this, cell, incarnation](std::uint64_t now) {
+    core_.on_unreachable(cell, incarnation, now);
+  });
+}
+
+void Membership::hint(CellId cell, Hint hint) {
+  if (cell < 0 || cell >= max_cells || !live().has(cell)) return;
+  post([this, cell, hint](std::uint64_t now) {
+    core_.on_hint(cell, hint, now);
+  });
+}
+
+void Membership::accuse(CellId cell) {
+  post([this, cell](std::uint64_t now) { core_.accuse(cell, Hint::clock, now); });
+}
+
+bool Membership::on_tick(std::uint64_t own_tick_ns) {
+  const ClockWatch::Seen seen = clocks_.on_tick(live(), own_tick_ns);
+  // Once for each time that a clock comes to stand; again while it does, now and then.
+  const std::uint64_t before = late_before_.exchange(seen.late.bits(), std::memory_order_relaxed);
+  for (CellSet late(seen.late.bits()); !late.empty(); late.remove(late.lowest())) {
+    const CellId cell = late.lowest();
+    const bool again = clocks_.stood_ns(cell) % (10 * busy_tick_ns) < own_tick_ns;
+    if (!CellSet(before).has(cell) || again) hint(cell, Hint::clock);
+  }
+  return seen.is_busy;
+}
+
+// --- the detector
+
+bool Membership::is_off(CellId cell, std::uint64_t incarnation) {
+  // It was started anew only after it was off.
+  if (attached_[static_cast<std::size_t>(cell)] > incarnation) return true;
+  return parts_.hardware.is_off(cell);
 }
 
 void Membership::watch(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    std::array<const machine::NodeHeader*, max_cells> headers{};
-    std::size_t count = 0;
-    const CellSet others = live();
-    for (CellId cell = 0; cell < static_cast<CellId>(layout_.cells); ++cell) {
-      if (cell == self_ || !others.has(cell)) continue;
-      if (const std::string cause = reason_to_drop(cell); !cause.empty()) {
-        mark_down(cell, cause);
-      } else {
-        headers[count++] = machine::node_header(layout_, cell);
-      }
-    }
-    if (count == 0) {
-      ::usleep(look_interval_ns / ns_per_us);  // alone: only stop() is left to wait for
-    } else {
-      machine::wait_lifelines({headers.data(), count}, self_, now_ns() + look_interval_ns);
-    }
+    take_inputs();
+    const std::uint64_t now = now_ns();
+    const bool is_tick = now >= next_tick_ns_;
+    look_at_all(now, is_tick);
+    run_probes(now);
+    if (is_tick) on_own_tick(now);
+    sleep(now_ns());
   }
 }
 
-// Empty while the cell shows no sign of death.
-std::string Membership::reason_to_drop(CellId cell) {
-  switch (machine::read_lifeline(machine::node_header(layout_, cell), self_)) {
-    case machine::LifelineState::marked:
-      return "its kernel died";
-    case machine::LifelineState::unreadable:
-      return "its memory failed";
-    case machine::LifelineState::alive:
+bool Membership::is_calm() const {
+  return core_.phase() == Phase::settled && !core_.has_open_ballot() && switched_off_.empty();
+}
+
+void Membership::on_own_tick(std::uint64_t now) {
+  next_tick_ns_ = now + (is_calm() ? calm_look_ns : busy_look_ns);
+  core_.on_tick(now);
+  obey_orders();
+  if (is_calm()) losing_.clear();  // suspicions that came to nothing
+}
+
+// The first sign of a failure, for the record.
+void Membership::note_sign(CellId cell, const char* cause, std::uint64_t now) {
+  Loss& loss = losing_[cell];
+  if (loss.noticed_ns == 0) loss.noticed_ns = now;
+  if (loss.cause.empty()) loss.cause = cause;
+}
+
+void Membership::look_at_all(std::uint64_t now, bool ask_power) {
+  for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
+    if (cell != parts_.self && attached_[static_cast<std::size_t>(cell)] != 0) {
+      look_at(cell, now, ask_power);
+    }
+  }
+  obey_orders();
+}
+
+void Membership::look_at(CellId cell, std::uint64_t now, bool ask_power) {
+  const bool is_live_here = is_live(core_.view()[cell]);
+  switch (reader_.read(cell, board_)) {
+    case BoardReader::Outcome::read:
+      core_.read(cell, board_, now);
+      break;
+    case BoardReader::Outcome::bus_error:
+      if (!is_live_here) return;
+      note_sign(cell, "its memory failed", now);
+      core_.on_hint(cell, Hint::bus_error, now);
+      break;
+    case BoardReader::Outcome::corrupt:
+      if (!is_live_here) return;
+      note_sign(cell, "its kernel data is corrupt", now);
+      core_.on_hint(cell, Hint::corrupt, now);
+      break;
+    case BoardReader::Outcome::same:
+    case BoardReader::Outcome::busy:
       break;
   }
-  return hardware_.is_off(cell) ? "its power went off" : "";
+  if (!is_live(core_.view()[cell])) return;
+  const machine::NodeHeader* header = machine::node_header(parts_.layout, cell);
+  const auto lifeline = machine::read_lifeline(header, parts_.self);
+  if (lifeline == machine::LifelineState::marked && !switched_off_.contains(cell)) {
+    note_sign(cell, "its kernel died", now);
+    core_.on_hint(cell, Hint::lifeline, now);
+    obey_orders();
+  }
+  // Two system calls; it is off only after one of these signs, or of its own accord.
+  const bool may_be_off = ask_power || lifeline != machine::LifelineState::alive ||
+                          switched_off_.contains(cell);
+  if (may_be_off && is_off(cell, incarnation_of(core_.view()[cell]))) {
+    note_sign(cell, "its power went off", now);
+    switched_off_.erase(cell);
+    core_.look(cell, now);
+  }
 }
 
-void Membership::mark_down(CellId cell, const std::string& cause) {
-  const std::uint64_t noticed = now_ns();
-  hardware_.power_off(cell);
-  while (!hardware_.is_off(cell) && now_ns() < noticed + power_off_max_ns) ::usleep(power_poll_us);
-  for (const Participant& participant : participants_) participant(cell, cause);
-  Loss loss;
-  std::uint64_t epoch = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    live_.remove(cell);
-    epoch = ++epoch_;
-    loss = losses_.emplace_back(Loss{cell, cause, noticed, now_ns()});
+void Membership::run_probes(std::uint64_t now) {
+  for (auto at = probes_.begin(); at != probes_.end();) {
+    const CellId cell = at->first;
+    Probe::Verdict verdict = at->second.look();
+    if (!is_live(core_.view()[cell])) verdict = Probe::Verdict::innocent;
+    if (verdict == Probe::Verdict::open) {
+      ++at;
+      continue;
+    }
+    at = probes_.erase(at);
+    core_.on_probe(cell, verdict == Probe::Verdict::guilty, now);
+    if (verdict == Probe::Verdict::innocent && !core_.has_open_ballot()) losing_.erase(cell);
   }
-  publish();
-  if (observer_) observer_(loss, epoch);
+  obey_orders();
+}
+
+void Membership::publish_board() {
+  if (core_.board() == announced_) return;
+  announced_ = core_.board();
+  published_->board.set(announced_);
+  own_->member_word.fetch_add(1, std::memory_order_release);
+  futex_wake(&own_->member_word, std::numeric_limits<int>::max());
+}
+
+void Membership::obey_orders() {
+  // Orders bring inputs, and those orders; each round is one step further in a bounded protocol.
+  for (;;) {
+    publish_board();
+    const std::vector<MemberOrder> orders = core_.take_orders();
+    if (orders.empty()) return;
+    for (const MemberOrder& order : orders) obey(order);
+  }
+}
+
+void Membership::obey(const MemberOrder& order) {
+  switch (order.what) {
+    case MemberOrder::What::probe:
+      note_sign(order.cell, "", now_ns());
+      probes_.try_emplace(order.cell, parts_.layout, order.cell, parts_.kernel_pid(order.cell),
+                          clocks_.stood_ns(order.cell));
+      return;
+    case MemberOrder::What::fence:
+      return try_fence(order);
+    case MemberOrder::What::power_off: {
+      const Hint hint = core_.board().opinion(order.cell).hint;
+      note_sign(order.cell, cause_of(hint).c_str(), now_ns());
+      if (switched_off_.emplace(order.cell, now_ns()).second && hint != Hint::none) {
+        parts_.log(fmt::format("cell {} is switched off: {}", order.cell, cause_of(hint)));
+      }
+      return parts_.hardware.power_off(order.cell);
+    }
+    case MemberOrder::What::attach:
+      return parts_.attach(order.cell, order.number);
+    case MemberOrder::What::close:
+      return close(order);
+    case MemberOrder::What::discard:
+      return discard(order);
+    case MemberOrder::What::settle:
+      return settle(order);
+    case MemberOrder::What::reboot:
+      return;  // asked for by the control thread, which talks to the monitor
+  }
+}
+
+void Membership::try_fence(const MemberOrder& order) {
+  const FenceLock lock(parts_.fence_path);
+  if (lock.is_held()) {
+    for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
+      const bool is_peer = cell != parts_.self && is_live(core_.view()[cell]);
+      if (is_peer && reader_.read(cell, board_) == BoardReader::Outcome::read) {
+        core_.read(cell, board_, now_ns());
+      }
+    }
+  }
+  core_.on_fence(order.cell, order.ballot, lock.is_held(), now_ns());
+  publish_board();  // before the lock goes
+}
+
+void Membership::close(const MemberOrder& order) {
+  for (CellSet dead = order.cells; !dead.empty(); dead.remove(dead.lowest())) {
+    const CellId cell = dead.lowest();
+    const std::uint64_t now = now_ns();
+    note_sign(cell, "its power went off", now);
+    Loss& loss = losing_[cell];
+    loss.cell = cell;
+    loss.incarnation = incarnation_of(order.view[cell]);
+    if (loss.known_off_ns == 0) loss.known_off_ns = now;
+    if (loss.cause.empty()) loss.cause = "it was switched off";
+    for (const Participant& participant : participants_) participant.close(cell, loss.cause);
+    losing_[cell].closed_ns = now_ns();
+    core_.on_progress();
+  }
+  core_.on_closed(order.round, now_ns());
+}
+
+void Membership::discard(const MemberOrder& order) {
+  for (CellSet dead = order.cells; !dead.empty(); dead.remove(dead.lowest())) {
+    const CellId cell = dead.lowest();
+    losing_[cell].passed_ns = now_ns();
+    for (const Participant& participant : participants_) participant.discard(cell);
+    losing_[cell].discarded_ns = now_ns();
+    core_.on_progress();
+  }
+  core_.on_discarded(order.round, now_ns());
+}
+
+void Membership::publish_live_set(CellSet live, std::uint64_t epoch) {
+  own_->live_set.store(live.bits(), std::memory_order_release);
+  own_->epoch.store(epoch, std::memory_order_release);
+  own_->epoch_word.store(static_cast<std::uint32_t>(epoch), std::memory_order_release);
+  futex_wake(&own_->epoch_word, std::numeric_limits<int>::max());
+}
+
+void Membership::settle(const MemberOrder& order) {
+  Settled settled{.live = order.view.live(), .back = {}, .epoch = order.epoch, .losses = {}};
+  settled.back = CellSet(settled.live.bits() & ~own_->live_set.load(std::memory_order_relaxed));
+  for (auto at = losing_.begin(); at != losing_.end();) {
+    if (at->second.discarded_ns == 0) {  // accused only, or not yet gone through
+      ++at;
+      continue;
+    }
+    at->second.epoch = order.epoch;
+    at->second.done_ns = now_ns();
+    settled.losses.push_back(at->second);
+    at = losing_.erase(at);
+  }
+  publish_live_set(settled.live, order.epoch);
+  {
+    const std::scoped_lock lock(losses_mutex_);
+    losses_.insert(losses_.end(), settled.losses.begin(), settled.losses.end());
+    if (losses_.size() > losses_max) losses_.erase(losses_.begin());
+  }
+  parts_.settled(settled);
+}
+
+std::uint64_t Membership::wake_at(std::uint64_t now) const {
+  std::uint64_t at = next_tick_ns_;
+  if (!is_calm()) at = std::min(at, now + busy_look_ns);
+  if (!probes_.empty()) at = std::min(at, now + probe_look_ns);
+  if (!switched_off_.empty()) at = std::min(at, now + off_look_ns);
+  return at;
+}
+
+void Membership::sleep(std::uint64_t now) {
+  // A lifeline and a member word of each of 63 others, and our own inputs: 127 of the 128 that
+  // Linux waits for at once.
+  std::array<FutexWord, 2 * max_cells> words;
+  std::size_t count = 0;
+  words[count++] = {&inputs_word_, inputs_word_.load(std::memory_order_acquire)};
+  {
+    const std::scoped_lock lock(inputs_mutex_);
+    if (!inputs_.empty()) return;
+  }
+  for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
+    if (cell == parts_.self || attached_[static_cast<std::size_t>(cell)] == 0) continue;
+    const machine::NodeHeader* header = machine::node_header(parts_.layout, cell);
+    std::uint32_t word = 0;
+    if (!safe_load32(&header->member_word, word)) continue;
+    words[count++] = {&header->member_word, reader_.word(cell)};
+    if (!is_live(core_.view()[cell]) || switched_off_.contains(cell)) continue;
+    const auto* lifeline = &header->lifelines[parts_.self].word;
+    if (machine::read_lifeline(header, parts_.self) == machine::LifelineState::marked) return;
+    if (safe_load32(lifeline, word)) words[count++] = {lifeline, word};
+  }
+  futex_wait_any({words.data(), count}, wake_at(now));
 }
 
 }  // namespace hive::cell

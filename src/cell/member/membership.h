@@ -1,19 +1,21 @@
-// The live set: which cells this cell takes part with, under an epoch number.
+// The live set of this cell: drives the protocol (member_core.h) with what the machine shows.
 //
-// This is the small first form of failure handling, behind the interface that agreement and recovery
-// will keep: a cell that dies is noticed through its lifeline (or because its memory gives bus
-// errors, or its power process is dead), powered off, and marked down here. Death needs no vote.
-// The epoch is one more than the number of cells that were lost, so that cells that saw the same
-// deaths are in the same epoch.
+// One thread, the detector, reads the boards of the others, watches their lifelines, probes who is
+// accused, switches off who was voted out, and runs the participants through the two phases of a
+// recovery. It sleeps on the lifelines and member words of all cells at once.
 //
-// Order in mark_down(), which later code relies on:
-//   1. the node is powered off and known dead: nothing on it stores any more
-//   2. the participants give up what it held here (windows torn, calls failed, items returned)
-//   3. the new live set and epoch are published, and everybody who waits is woken
-// A task that learns of the new epoch therefore sees the pages of the dead already gone.
+// Participants give up what a dead cell had here:
+//   close     before barrier 1: takes back every page that the dead could write, ends waits for it
+//   discard   after it: frees, settles tables, gives memory back to the host
+//   settle    after barrier 2, and with the new live set published: those who waited go on
+// close and discard may be called again for the same death, when another one comes in between.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <functional>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -21,64 +23,130 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "cell/heap/tagged_heap.h"
+#include "cell/member/board_reader.h"
+#include "cell/member/clock_watch.h"
+#include "cell/member/member_core.h"
+#include "cell/member/probe.h"
+#include "cell/member/published.h"
 #include "machine/hardware.h"
 #include "machine/node_header.h"
 
 namespace hive::cell {
 
-class Membership {
+class Membership final : private NodeFacts {
  public:
-  // Called on the detector's thread for each cell that is lost. Must not block for long.
-  using Participant = std::function<void(CellId lost, const std::string& cause)>;
-
+  // Called on the detector's thread. Must not block for long.
+  struct Participant {
+    std::function<void(CellId dead, const std::string& cause)> close;
+    std::function<void(CellId dead)> discard;
+  };
+  // A recovery as this cell went through it; times are monotonic.
   struct Loss {
-    CellId cell;
+    CellId cell = -1;
+    std::uint64_t incarnation = 0;
+    std::uint64_t epoch = 0;  // of the live set without it
     std::string cause;
-    std::uint64_t noticed_ns;  // monotonic
-    std::uint64_t done_ns;
+    std::uint64_t noticed_ns = 0;    // the first sign
+    std::uint64_t known_off_ns = 0;  // agreed: its power is off
+    std::uint64_t closed_ns = 0;     // came to barrier 1
+    std::uint64_t passed_ns = 0;     // all had come
+    std::uint64_t discarded_ns = 0;  // came to barrier 2
+    std::uint64_t done_ns = 0;       // settled
+  };
+  struct Settled {
+    CellSet live;
+    CellSet back;  // members that the live set before did not have
+    std::uint64_t epoch = 0;
+    std::vector<Loss> losses;  // what it has lost since then
+  };
+  struct Parts {
+    machine::Layout layout;
+    CellId self = -1;
+    std::uint64_t incarnation = 1;
+    machine::Hardware& hardware;
+    TaggedHeap& heap;
+    std::string fence_path;                 // of the fence lock
+    std::function<int(CellId)> kernel_pid;  // of another cell's kernel, or -1
+    // Attaches to that incarnation, elsewhere; on_attached() or on_unreachable() follows.
+    std::function<void(CellId cell, std::uint64_t incarnation)> attach;
+    std::function<void(const Settled&)> settled;  // on the detector's thread
+    std::function<void(const std::string&)> log;
   };
 
-  Membership(const machine::Layout& layout, CellId self, machine::Hardware& hardware);
-  ~Membership();
-  Membership(const Membership&) = delete;
-  Membership& operator=(const Membership&) = delete;
+  explicit Membership(Parts parts);
+  ~Membership() override;
 
   // Before start(): what to call, in this order.
   void add_participant(Participant participant);
-  // Before start(): what to call, on the detector's thread, once a new live set is published.
-  using Observer = std::function<void(const Loss& loss, std::uint64_t epoch)>;
-  void set_observer(Observer observer) { observer_ = std::move(observer); }
-  // Takes a cell whose memory is mapped here into the live set.
-  void add(CellId cell);
-  // The same at any time later, for a cell that has come back, and publishes it.
-  void rejoin(CellId cell);
-  // Before start(), for a cell that comes back: the epoch of the others.
-  void set_epoch(std::uint64_t epoch);
-  // Publishes the live set and starts watching.
+  const MemberBoard* board() const { return published_; }  // null when the heap is full
+
+  // With all cells of a machine that boots attached; or, for a cell that comes back, with all live
+  // ones attached.
   void start();
   void stop();
 
-  CellSet live() const;
-  std::uint64_t epoch() const;
+  // Any thread; the detector acts on it.
+  void on_attached(CellId cell, std::uint64_t incarnation);
+  void on_unreachable(CellId cell, std::uint64_t incarnation);
+  void hint(CellId cell, Hint hint);
+  void accuse(CellId cell);  // falsely: a fault to be injected
+  // By the receive loop at each of its ticks. Returns whether any other cell is busy.
+  bool on_tick(std::uint64_t own_tick_ns);
+
+  // The settled live set and its epoch. Any thread.
+  CellSet live() const { return CellSet(own_->live_set.load(std::memory_order_acquire)); }
+  std::uint64_t epoch() const { return own_->epoch.load(std::memory_order_acquire); }
   std::vector<Loss> losses() const;
 
  private:
+  using Input = std::function<void(std::uint64_t now)>;
+
+  bool is_off(CellId cell, std::uint64_t incarnation) override;  // NodeFacts
   void watch(const std::stop_token& stop);
-  std::string reason_to_drop(CellId cell);
-  void mark_down(CellId cell, const std::string& cause);
-  void publish();
+  void take_inputs();
+  void post(Input input);
+  void look_at(CellId cell, std::uint64_t now, bool ask_power);
+  bool is_calm() const;
+  void on_own_tick(std::uint64_t now);
+  void publish_live_set(CellSet live, std::uint64_t epoch);
+  void note_sign(CellId cell, const char* cause, std::uint64_t now);
+  void look_at_all(std::uint64_t now, bool ask_power);
+  void run_probes(std::uint64_t now);
+  void obey_orders();
+  void obey(const MemberOrder& order);
+  void close(const MemberOrder& order);
+  void discard(const MemberOrder& order);
+  void settle(const MemberOrder& order);
+  void try_fence(const MemberOrder& order);
+  void publish_board();
+  void sleep(std::uint64_t now);
+  std::uint64_t wake_at(std::uint64_t now) const;
 
-  const machine::Layout layout_;
-  const CellId self_;
-  machine::Hardware& hardware_;
+  const Parts parts_;
   machine::NodeHeader* const own_;
+  MemberBoard* const published_;
   std::vector<Participant> participants_;
-  Observer observer_;
+  ClockWatch clocks_;
 
-  mutable std::mutex mutex_;
-  CellSet live_;              // guarded by mutex_
-  std::uint64_t epoch_ = 1;   // guarded by mutex_
-  std::vector<Loss> losses_;  // guarded by mutex_
+  std::mutex inputs_mutex_;
+  std::vector<Input> inputs_;  // guarded by inputs_mutex_
+  std::atomic<std::uint32_t> inputs_word_{0};
+  std::atomic<std::uint64_t> late_before_{0};  // cells that were late at the last tick
+
+  // The detector's own.
+  MemberCore core_;
+  BoardReader reader_;
+  Board board_;      // as read last; not on the stack of each look
+  Board announced_;  // as published last
+  std::map<CellId, Probe> probes_;
+  std::map<CellId, std::uint64_t> switched_off_;  // until they are known off: when
+  std::map<CellId, Loss> losing_;                 // dead, recovery under way
+  std::array<std::uint64_t, max_cells> attached_{};
+  std::uint64_t next_tick_ns_ = 0;
+
+  mutable std::mutex losses_mutex_;
+  std::vector<Loss> losses_;  // guarded by losses_mutex_
   std::jthread watcher_;
 };
 

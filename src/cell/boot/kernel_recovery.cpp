@@ -1,0 +1,74 @@
+// What the kernel does when other cells die and come back: its part in recovery, and the news of it.
+
+#include <fmt/format.h>
+
+#include "cell/boot/kernel.h"
+#include "machine/linux/power.h"
+#include "proto/news.h"
+
+namespace hive::cell {
+
+// On the detector's thread, before barrier 1. The node is off; nothing of it stores any more. What
+// it could write here is taken back, and nobody waits for it any longer. May come again.
+void Kernel::close_to(CellId dead, const std::string& cause) {
+  rpc_->fail_cell(dead);
+  hardware_->disconnect(dead);
+  home_->on_cell_down(dead);
+  log(fmt::format("cell {} is lost: {}", dead, cause));
+}
+
+// On the detector's thread, after barrier 1: no process anywhere uses what is given up here.
+void Kernel::discard_of(CellId dead) {
+  local_names_->forget_cell(dead);
+  CellSet survivors = membership_->live();
+  survivors.remove(dead);
+  // Its memory is given back to the host once, by the first of the survivors, off this thread: a
+  // gigabyte takes a quarter of a second.
+  if (survivors.lowest() != config_.self) return;
+  (void)errands_->post([this, dead] {
+    peers_.with(dead, [&](const Peer& peer) {
+      if (auto done = truncate_memory(peer); !done) log(done.error().message());
+    });
+  });
+}
+
+// On the detector's thread: the live set has changed, and everybody goes on.
+void Kernel::on_settled(const Membership::Settled& settled) {
+  loop_->post([this, settled] {
+    if (!is_up_ && config_.joins() && settled.live.has(config_.self)) come_up();
+    for (const Membership::Loss& loss : settled.losses) {
+      tell_monitor({{"event", "cell_down"}, {"cell", loss.cell}, {"epoch", settled.epoch},
+                    {"cause", loss.cause}});
+      proto::NewsMessage news;
+      news.kind = proto::NewsKind::cell_failed;
+      news.cell = loss.cell;
+      news.epoch = settled.epoch;
+      loss.cause.copy(news.cause.data(), news.cause.size() - 1);
+      attach_->tell_own_tasks(news);
+    }
+    for (CellSet back = settled.back; !back.empty(); back.remove(back.lowest())) {
+      log(fmt::format("cell {} is back, epoch {}", back.lowest(), settled.epoch));
+    }
+    ask_for_reboots();
+    start_monitor_if_due();
+  });
+}
+
+int Kernel::kernel_pid(CellId cell) {
+  int pid = -1;
+  peers_.with(cell, [&](const Peer& peer) {
+    pid = machine::pid_of_pidfd(peer.kernel_pidfd.get());
+  });
+  return pid;
+}
+
+// The detector has read that the node was taken in, and this cell is not attached to it yet.
+void Kernel::attach_to(CellId cell, std::uint64_t incarnation) {
+  (void)errands_->post([this, cell, incarnation] {
+    if (membership_->live().has(cell)) return;  // its last incarnation goes first; asked again soon
+    if (peers_.last_incarnation(cell) < incarnation) return attach_back(cell, incarnation);
+    loop_->post([this, cell, incarnation] { on_peer_attached(cell, incarnation); });
+  });
+}
+
+}  // namespace hive::cell

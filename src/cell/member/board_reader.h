@@ -1,0 +1,40 @@
+// Reads the boards of other cells out of their kernel memory, by careful reference.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/ids.h"
+#include "cell/member/board.h"
+#include "machine/layout.h"
+
+namespace hive::cell {
+
+class BoardReader {
+ public:
+  enum class Outcome : std::uint8_t { same, read, busy, corrupt, bus_error };
+
+  explicit BoardReader(const machine::Layout& layout) : layout_(layout) {}
+
+  // The cell has been attached to anew: its board lies somewhere else.
+  void forget(CellId cell) { places_[static_cast<std::size_t>(cell)] = {}; }
+
+  // Copies the board of the cell to `out` if it has changed since it was read last.
+  Outcome read(CellId cell, Board& out);
+  // The member word as it was when the board was read last, for those who sleep on it.
+  std::uint32_t word(CellId cell) const { return places_[static_cast<std::size_t>(cell)].word; }
+
+ private:
+  struct Place {
+    std::uint64_t board = 0;  // address of its Changing<Board>; 0: not found yet
+    std::uint32_t word = 0;
+    bool was_read = false;
+  };
+  Outcome find(CellId cell, Place& place);
+
+  const machine::Layout layout_;
+  std::array<Place, max_cells> places_{};
+};
+
+}  // namespace hive::cell

@@ -1,0 +1,98 @@
+#include "cell/member/probe.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <dirent.h>
+
+#include "base/safe_copy.h"
+#include "cell/member/clock_watch.h"
+#include "machine/node_header.h"
+
+namespace hive::cell {
+namespace {
+
+constexpr int looks_max = 400;                            // about two seconds
+constexpr int guilty_looks_min = 2;  // a timer may just be a little late
+constexpr std::uint64_t ran_enough_ns = busy_tick_ns;     // to have made a tick
+
+bool read_text(const std::string& path, char* out, std::size_t bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return false;
+  const std::size_t n = std::fread(out, 1, bytes - 1, file);
+  std::fclose(file);
+  out[n] = '\0';
+  return n > 0;
+}
+
+}  // namespace
+
+ThreadTimes read_thread_times(int pid) {
+  ThreadTimes times;
+  const std::string task = "/proc/" + std::to_string(pid) + "/task";
+  DIR* directory = pid > 0 ? ::opendir(task.c_str()) : nullptr;
+  if (directory == nullptr) return times;
+  while (const dirent* entry = ::readdir(directory)) {
+    const int id = std::atoi(entry->d_name);
+    if (id <= 0) continue;
+    char text[512];
+    const std::string thread = task + "/" + entry->d_name;
+    if (!read_text(thread + "/schedstat", text, sizeof text)) continue;
+    ThreadTimes::Thread seen;
+    seen.run_ns = std::strtoull(text, nullptr, 10);
+    if (!read_text(thread + "/stat", text, sizeof text)) continue;
+    // The state follows the name, which may hold anything.
+    const char* name_end = std::strrchr(text, ')');
+    const char state = name_end != nullptr && name_end[1] == ' ' ? name_end[2] : '?';
+    seen.is_runnable = state == 'R';
+    times.is_stopped |= state == 'T' || state == 't';
+    times.threads.emplace(id, seen);
+  }
+  ::closedir(directory);
+  times.is_readable = !times.threads.empty();
+  return times;
+}
+
+Probe::Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns)
+    : layout_(layout), cell_(cell), pid_(pid), stood_ns_(stood_ns), before_(read_thread_times(pid)) {
+  (void)safe_load64(&machine::node_header(layout, cell)->clock_word, clock_);
+}
+
+Probe::Verdict Probe::look() {
+  const machine::NodeHeader* header = machine::node_header(layout_, cell_);
+  std::uint64_t clock = 0;
+  std::uint64_t tick = 0;
+  if (!safe_load64(&header->clock_word, clock) || !safe_load64(&header->tick_ns, tick)) {
+    return Verdict::guilty;  // its memory is gone
+  }
+  if (clock != clock_) return Verdict::innocent;
+  stood_ns_ += probe_look_ns;
+  ++looks_;
+  const Verdict verdict = judge_threads();
+  guilty_looks_ = verdict == Verdict::guilty ? guilty_looks_ + 1 : 0;
+  if (verdict == Verdict::guilty && guilty_looks_ < guilty_looks_min) return Verdict::open;
+  if (stood_ns_ <= 2 * std::clamp(tick, busy_tick_ns, idle_tick_ns)) return Verdict::open;
+  if (verdict == Verdict::open && looks_ > looks_max) return Verdict::innocent;
+  return verdict;
+}
+
+Probe::Verdict Probe::judge_threads() {
+  const ThreadTimes now = read_thread_times(pid_);
+  if (!now.is_readable) return Verdict::guilty;  // no process, no tick
+  bool is_waiting = false;
+  for (const auto& [id, thread] : now.threads) {
+    const auto then = before_.threads.find(id);
+    const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
+    const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
+    ran_ns_ += ran;
+    is_waiting |= thread.is_runnable && ran < probe_look_ns / 2;
+  }
+  before_ = now;
+  if (now.is_stopped || ran_ns_ >= ran_enough_ns) return Verdict::guilty;
+  return is_waiting ? Verdict::open : Verdict::guilty;
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,52 @@
+// Whether an accused cell gets on. Slow is not dead: a cell whose threads wait for a processor is
+// innocent; one whose threads had a processor for a tick's length and made no tick, or that all
+// sleep or are stopped, hangs. docs/agreement.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "base/ids.h"
+#include "machine/layout.h"
+
+namespace hive::cell {
+
+// What Linux says about the threads of a process.
+struct ThreadTimes {
+  struct Thread {
+    std::uint64_t run_ns = 0;
+    bool is_runnable = false;
+  };
+  bool is_readable = false;
+  bool is_stopped = false;  // by a signal or a debugger
+  std::map<int, Thread> threads;
+};
+ThreadTimes read_thread_times(int pid);
+
+inline constexpr std::uint64_t probe_look_ns = 5'000'000;
+
+class Probe {
+ public:
+  enum class Verdict : std::uint8_t { open, innocent, guilty };
+
+  // `stood_ns`: for how long its clock has been seen to stand already.
+  Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns);
+
+  // Looks again; to be called every probe_look_ns.
+  Verdict look();
+
+ private:
+  Verdict judge_threads();
+
+  const machine::Layout layout_;
+  const CellId cell_;
+  const int pid_;
+  std::uint64_t clock_ = 0;
+  std::uint64_t stood_ns_;
+  int looks_ = 0;
+  int guilty_looks_ = 0;  // in a row
+  std::uint64_t ran_ns_ = 0;  // its threads together, since the probe began
+  ThreadTimes before_;
+};
+
+}  // namespace hive::cell
