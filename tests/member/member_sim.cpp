@@ -16,17 +16,22 @@ int main(int argc, char** argv) {
   app.add_option("--seed", seed, "of the first schedule; the others follow");
   app.add_option("--schedules", schedules, "how many");
   app.add_option("--cells", options.cells, "2 to 64; otherwise drawn");
+  bool keep_going = false;
+  app.add_flag("--keep-going", keep_going, "report every violation, not only the first");
   app.add_flag("--trace", options.trace, "say what happens");
   CLI11_PARSE(app, argc, argv);
 
   hive::test::Coverage coverage;
+  std::uint64_t violations = 0;
   const std::uint64_t begin = hive::now_ns();
   std::uint64_t next_report = begin + 10 * hive::ns_per_s;
   for (std::uint64_t i = 0; i < schedules; ++i) {
     options.seed = seed + i;
     if (const auto violation = hive::test::run_schedule(options, &coverage)) {
       fmt::print("seed {}: {}\n", options.seed, *violation);
-      return 1;
+      std::fflush(stdout);
+      ++violations;
+      if (!keep_going) return 1;
     }
     if (hive::now_ns() > next_report) {
       next_report += 10 * hive::ns_per_s;
@@ -34,8 +39,8 @@ int main(int argc, char** argv) {
     }
   }
   const double seconds = static_cast<double>(hive::now_ns() - begin) / 1e9;
-  fmt::print("seeds {} to {}: {} schedules without a violation in {:.1f} s\n", seed,
-             seed + schedules - 1, coverage.schedules, seconds);
+  fmt::print("seeds {} to {}: {} schedules with {} violations in {:.1f} s\n", seed,
+             seed + schedules - 1, coverage.schedules, violations, seconds);
   fmt::print("{} lives of cells ({:.0f} a second), {} recoveries settled, {} cells taken back in\n",
              coverage.lives, static_cast<double>(coverage.lives) / seconds, coverage.recoveries,
              coverage.joins);
@@ -43,4 +48,5 @@ int main(int argc, char** argv) {
              coverage.double_failures);
   fmt::print("{} distinct states, {} distinct transitions\n", coverage.states.size(),
              coverage.transitions.size());
+  return violations == 0 ? 0 : 1;
 }

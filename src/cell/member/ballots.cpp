@@ -5,6 +5,17 @@
 
 namespace hive::cell {
 
+Ballots::Ballots(CellId self, int cells, BallotTimes times, BallotSabotage sabotage)
+    : self_(self),
+      times_(times),
+      sabotage_(sabotage),
+      accused_(static_cast<std::size_t>(cells)) {
+  for (Accused& a : accused_) {
+    a.votes.resize(accused_.size());
+    a.alarms_ns.resize(accused_.size());
+  }
+}
+
 void Ballots::probe(CellId cell) {
   if (of(cell).is_probing) return;
   of(cell).is_probing = true;
@@ -12,10 +23,8 @@ void Ballots::probe(CellId cell) {
 }
 
 std::uint32_t Ballots::largest_ballot(CellId cell) const {
-  std::uint32_t largest = own_[static_cast<std::size_t>(cell)].ballot;
-  for (const Opinion& vote : accused_[static_cast<std::size_t>(cell)].votes) {
-    largest = std::max(largest, vote.ballot);
-  }
+  std::uint32_t largest = own(cell).ballot;
+  for (const Opinion& vote : of(cell).votes) largest = std::max(largest, vote.ballot);
   return largest;
 }
 
@@ -24,9 +33,9 @@ void Ballots::open(CellId cell, std::uint32_t ballot, bool accuser, Hint hint, s
                .accuser = static_cast<std::uint8_t>(accuser ? 1 : 0)};
   Accused& a = of(cell);
   a.is_open = true;
-  a.fence_asked = a.fence_held = false;
+  a.fence_asked = false;
   a.opened_ns = now;
-  a.next_fence_ns = a.next_power_ns = 0;
+  a.disputed_ns = a.next_fence_ns = a.next_power_ns = 0;
 }
 
 void Ballots::suspect(CellId cell, Hint hint, std::uint64_t now) {
@@ -83,33 +92,33 @@ bool Ballots::read(CellId from, const Board& board, const View& view, std::uint6
   for (CellSet left = view.live(); !left.empty(); left.remove(left.lowest())) {
     const CellId cell = left.lowest();
     const Opinion& shown = board.opinion(cell);
-    if (shown.verdict >= Verdict::count_ || shown.hint >= Hint::count_ || shown.accuser > 1) {
+    if (shown.verdict >= Verdict::count_ || shown.hint >= Hint::count_ || shown.accuser > 1 ||
+        shown.closed > 1) {
       return false;
     }
     // About a life that has ended, or that we do not know of yet.
     if (life_of_ballot(shown.ballot) != view[cell]) continue;
     if (shown.ballot > largest_ballot(cell) + ballot_jump_max) return false;
+    if (cell == self_ && shown.ballot > largest_ballot(cell)) of(cell).opened_ns = now;
     Opinion& before = of(cell).votes[static_cast<std::size_t>(from)];
     // Who reads that it hangs knows better.
     const bool is_new = shown.ballot > before.ballot;
-    if (cell == self_ && is_new && shown.accuser == 1) count_alarm(from, shown, now);
+    if (cell == self_ && is_new && shown.accuser == 1) count_alarm(from, cell, shown, now);
     before = shown;
     if (cell == self_ || cell == from || shown.ballot <= own(cell).ballot) continue;
-    if (sabotage_.drop_votes) continue;
+    if (shown.closed == 1 || sabotage_.drop_votes) continue;
     open(cell, shown.ballot, false, shown.hint, now);
     probe(cell);
   }
   return true;
 }
 
-Ballots::Count Ballots::count(CellId cell, CellSet voters) const {
+Ballots::Count Ballots::count(CellId cell, std::uint32_t ballot, CellSet voters) const {
   Count result;
-  const auto& accused = accused_[static_cast<std::size_t>(cell)];
-  const std::uint32_t ballot = own_[static_cast<std::size_t>(cell)].ballot;
   for (CellSet left = voters; !left.empty(); left.remove(left.lowest())) {
     const CellId voter = left.lowest();
-    const Opinion& vote = voter == self_ ? own_[static_cast<std::size_t>(cell)]
-                                         : accused.votes[static_cast<std::size_t>(voter)];
+    const Opinion& vote =
+        voter == self_ ? own(cell) : of(cell).votes[static_cast<std::size_t>(voter)];
     const Verdict verdict = vote.ballot == ballot ? vote.verdict : Verdict::none;
     switch (verdict) {
       case Verdict::decided_guilty: result.decided_guilty = true; [[fallthrough]];
@@ -126,9 +135,7 @@ void Ballots::evaluate(CellSet live, std::uint64_t now) {
   for (CellSet left = live; !left.empty(); left.remove(left.lowest())) {
     if (left.lowest() != self_) evaluate_one(left.lowest(), live, now);
   }
-  if (live.count() != 2 || !live.has(self_)) return;
-  live.remove(self_);
-  contest(live.lowest());
+  contest(live, now);
 }
 
 void Ballots::evaluate_one(CellId cell, CellSet live, std::uint64_t now) {
@@ -137,11 +144,8 @@ void Ballots::evaluate_one(CellId cell, CellSet live, std::uint64_t now) {
   CellSet voters = live;
   voters.remove(cell);
   const int n = voters.count();
-  const Count votes = count(cell, voters);
-  const Opinion& own_defence = a.votes[static_cast<std::size_t>(cell)];
-  const bool is_defended = n == 1 && own_defence.ballot == own(cell).ballot &&
-                           own_defence.verdict == Verdict::decided_innocent;
-  if (votes.decided_innocent || is_defended) return close_down(cell, voters, now);
+  const Count votes = count(cell, own(cell).ballot, voters);
+  if (votes.decided_innocent) return close_down(cell, voters, now);
   // Alone with the accused nobody is a majority: each could say the same of the other.
   const bool is_enough = sabotage_.minority_decides ? votes.guilty > 0 : 2 * votes.guilty > n;
   if (votes.decided_guilty || (n > 1 && is_enough)) {
@@ -152,68 +156,92 @@ void Ballots::evaluate_one(CellId cell, CellSet live, std::uint64_t now) {
   }
   if (2 * votes.innocent > n) return close_down(cell, voters, now);
   const bool is_old = now >= a.opened_ns + times_.ballot_max_ns;
+  const Opinion& defence = a.votes[static_cast<std::size_t>(cell)];
+  const bool is_defended =
+      defence.ballot == own(cell).ballot && defence.verdict == Verdict::decided_innocent;
+  if (is_defended && (n == 1 || is_old)) return close_down(cell, voters, now);
   if (votes.silent > 0 && !is_old) return;
   if (votes.innocent > 0 && votes.innocent >= votes.guilty) return close_down(cell, voters, now);
-  if (n == 1 && now < a.opened_ns + times_.contest_ns) return;
+  // The accused first: it may be the only one who could speak for itself.
+  if (a.disputed_ns == 0) a.disputed_ns = std::max<std::uint64_t>(now, 1);
+  if (now < a.disputed_ns + times_.contest_ns) return;
   if (own(cell).verdict == Verdict::none || a.fence_asked || now < a.next_fence_ns) return;
   a.fence_asked = true;
   a.next_fence_ns = now + times_.fence_retry_ns;
   orders_.push_back({BallotOrder::What::fence, cell, own(cell).ballot});
 }
 
-// Two cells are left, and the other says that we do not get on: whoever reads this does.
-void Ballots::contest(CellId accuser) {
+// Others say that we do not get on, and those who could vote us innocent do not speak, or there
+// are none: whoever reads this does get on.
+void Ballots::contest(CellSet live, std::uint64_t now) {
+  if (!live.has(self_)) return;
+  CellSet voters = live;
+  voters.remove(self_);
   Accused& a = of(self_);
-  const Opinion& vote = a.votes[static_cast<std::size_t>(accuser)];
-  if (vote.verdict != Verdict::guilty || vote.ballot <= own(self_).ballot || a.fence_asked) return;
+  const std::uint32_t ballot = largest_ballot(self_);
+  if (ballot == own(self_).ballot || a.fence_asked || now < a.next_fence_ns) return;
+  const int n = voters.count();
+  const Count votes = count(self_, ballot, voters);
+  if (votes.guilty == 0 || votes.decided_guilty || votes.decided_innocent) return;
+  // As long as others may speak they decide: we could be the ones who are wrong.
+  const bool is_old = now >= a.opened_ns + times_.ballot_max_ns;
+  if (n > 1 && (2 * votes.guilty > n || votes.silent == 0 || !is_old)) return;
   a.fence_asked = true;
-  orders_.push_back({BallotOrder::What::fence, self_, vote.ballot});
+  a.next_fence_ns = now + times_.fence_retry_ns;
+  orders_.push_back({BallotOrder::What::fence, self_, ballot});
 }
 
 void Ballots::close_down(CellId cell, CellSet voters, std::uint64_t now) {
   Accused& a = of(cell);
   a.is_open = false;
+  own(cell).closed = 1;
   ++voted_down_;
-  const std::uint32_t ballot = own(cell).ballot;
-  if (own(cell).accuser == 1) a.quiet_until_ns = now + times_.alarm_memory_ns;
+  // Until no other cell counts this one any more, which may have closed it later than we.
+  if (own(cell).accuser == 1) {
+    a.quiet_until_ns = now + times_.alarm_memory_ns + 2 * times_.ballot_max_ns;
+  }
   for (CellSet left = voters; !left.empty(); left.remove(left.lowest())) {
     const CellId voter = left.lowest();
     if (voter == self_) continue;
     const Opinion& vote = a.votes[static_cast<std::size_t>(voter)];
-    if (vote.ballot == ballot && vote.accuser == 1) count_alarm(voter, vote, now);
+    if (vote.ballot == own(cell).ballot && vote.accuser == 1) count_alarm(voter, cell, vote, now);
   }
 }
 
-void Ballots::count_alarm(CellId accuser, const Opinion& vote, std::uint64_t now) {
+// A sound cell holds back after a false alarm, so it never raises the same one twice in that time;
+// but it may see several others stand still for a moment, and raise one about each.
+void Ballots::count_alarm(CellId accuser, CellId accused, const Opinion& vote,
+                          std::uint64_t now) {
   // Who calls another to account may be alone with what it saw.
   if (vote.hint == Hint::false_alarms) return;
-  Accused& a = of(accuser);
-  const bool is_second = a.last_alarm_ns != 0 && now < a.last_alarm_ns + times_.alarm_memory_ns;
-  a.last_alarm_ns = std::max<std::uint64_t>(now, 1);
+  std::uint64_t& last = of(accused).alarms_ns[static_cast<std::size_t>(accuser)];
+  const bool is_second = last != 0 && now < last + times_.alarm_memory_ns;
+  last = std::max<std::uint64_t>(now, 1);
   if (!is_second || sabotage_.trust_false_alarms) return;
+  Accused& a = of(accuser);
   a.distrusted_until_ns = now + times_.alarm_memory_ns;
   if (!a.is_open) accuse(accuser, Hint::false_alarms, now);
 }
 
 void Ballots::begin_life(CellId cell, Life life) {
-  of(cell) = {};
+  Accused& accused = of(cell);
+  std::vector<Opinion> votes = std::move(accused.votes);
+  std::vector<std::uint64_t> alarms_ns = std::move(accused.alarms_ns);
+  std::ranges::fill(votes, Opinion{});
+  std::ranges::fill(alarms_ns, 0);
+  accused = {};
+  accused.votes = std::move(votes);
+  accused.alarms_ns = std::move(alarms_ns);
   own(cell) = {.ballot = first_ballot(life)};
-  for (Accused& a : accused_) a.votes[static_cast<std::size_t>(cell)] = {};
-}
-
-void Ballots::skip_past(const Board& board) {
-  for (CellId cell = 0; cell < max_cells; ++cell) {
-    if (cell == self_ || life_of_ballot(board.opinion(cell).ballot) != life_of_ballot(own(cell).ballot))
-      continue;
-    Opinion& mine = own(cell);
-    mine.ballot = std::max(mine.ballot, board.opinion(cell).ballot);
+  for (Accused& a : accused_) {
+    a.votes[static_cast<std::size_t>(cell)] = {};
+    a.alarms_ns[static_cast<std::size_t>(cell)] = 0;
   }
 }
 
 bool Ballots::has_open() const {
-  return std::any_of(accused_.begin(), accused_.end(), [](const Accused& a) {
-    return a.is_open || a.is_probing;
-  });
+  return std::ranges::any_of(accused_,
+                             [](const Accused& a) { return a.is_open || a.is_probing; });
 }
 
 }  // namespace hive::cell

@@ -14,7 +14,7 @@ namespace hive::cell {
 
 struct BallotTimes {
   std::uint64_t ballot_max_ns = 200'000'000;        // who has not spoken by then is not waited for
-  std::uint64_t contest_ns = 25'000'000;            // for the only other cell to show that it lives
+  std::uint64_t contest_ns = 25'000'000;            // for the accused to show that it lives
   std::uint64_t fence_retry_ns = 5'000'000;         // its holder may have died
   std::uint64_t alarm_memory_ns = 10'000'000'000;   // how long a false alarm counts
   std::uint64_t power_retry_ns = 10'000'000;        // between two times of switching off
@@ -39,8 +39,7 @@ struct BallotOrder {
 
 class Ballots {
  public:
-  Ballots(CellId self, BallotTimes times, BallotSabotage sabotage)
-      : self_(self), times_(times), sabotage_(sabotage) {}
+  Ballots(CellId self, int cells, BallotTimes times, BallotSabotage sabotage);
 
   // Something is wrong with the cell; leads to a probe, unless there is one under way.
   void suspect(CellId cell, Hint hint, std::uint64_t now);
@@ -57,8 +56,6 @@ class Ballots {
   void evaluate(CellSet live, std::uint64_t now);
   // The node has a new life: what was said about the former one, and by it, is forgotten.
   void begin_life(CellId cell, Life life);
-  // A new member takes the ballots that it finds for closed.
-  void skip_past(const Board& board);
 
   const std::array<Opinion, max_cells>& opinions() const { return own_; }
   std::vector<BallotOrder> take_orders() { return std::exchange(orders_, {}); }
@@ -70,15 +67,15 @@ class Ballots {
     bool is_probing = false;
     bool is_open = false;  // own_ is a ballot that was not decided yet
     bool fence_asked = false;
-    bool fence_held = false;
     Hint hint = Hint::none;
     std::uint64_t opened_ns = 0;
+    std::uint64_t disputed_ns = 0;  // since when only the fence can decide it; 0: not yet
     std::uint64_t next_fence_ns = 0;
     std::uint64_t next_power_ns = 0;
-    std::uint64_t quiet_until_ns = 0;      // our own alarms about it are held back
-    std::uint64_t distrusted_until_ns = 0;  // it raised too many false alarms
-    std::uint64_t last_alarm_ns = 0;       // a false one, of which it was the accuser
-    std::array<Opinion, max_cells> votes{};  // of the others, as read last
+    std::uint64_t quiet_until_ns = 0;       // our own alarms about it are held back
+    std::uint64_t distrusted_until_ns = 0;  // it raised a false alarm twice
+    std::vector<Opinion> votes;             // of the others, as read last
+    std::vector<std::uint64_t> alarms_ns;   // when each of the others accused it falsely; 0: never
   };
   struct Count {
     int guilty = 0;
@@ -89,20 +86,22 @@ class Ballots {
   };
 
   Accused& of(CellId cell) { return accused_[static_cast<std::size_t>(cell)]; }
+  const Accused& of(CellId cell) const { return accused_[static_cast<std::size_t>(cell)]; }
   Opinion& own(CellId cell) { return own_[static_cast<std::size_t>(cell)]; }
+  const Opinion& own(CellId cell) const { return own_[static_cast<std::size_t>(cell)]; }
   std::uint32_t largest_ballot(CellId cell) const;
   void open(CellId cell, std::uint32_t ballot, bool accuser, Hint hint, std::uint64_t now);
   void probe(CellId cell);
-  Count count(CellId cell, CellSet voters) const;
+  Count count(CellId cell, std::uint32_t ballot, CellSet voters) const;
   void close_down(CellId cell, CellSet voters, std::uint64_t now);
-  void count_alarm(CellId accuser, const Opinion& vote, std::uint64_t now);
+  void count_alarm(CellId accuser, CellId accused, const Opinion& vote, std::uint64_t now);
   void evaluate_one(CellId cell, CellSet live, std::uint64_t now);
-  void contest(CellId accuser);
+  void contest(CellSet live, std::uint64_t now);
 
   const CellId self_;
   const BallotTimes times_;
   const BallotSabotage sabotage_;
-  std::array<Accused, max_cells> accused_{};
+  std::vector<Accused> accused_;
   std::array<Opinion, max_cells> own_{};
   std::vector<BallotOrder> orders_;
   std::uint32_t voted_down_ = 0;

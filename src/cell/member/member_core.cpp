@@ -47,7 +47,7 @@ MemberCore::MemberCore(CellId self, int cells, NodeFacts& facts, MemberTimes tim
       facts_(facts),
       times_(times),
       sabotage_(sabotage),
-      ballots_(self, times.ballots, sabotage.ballots) {
+      ballots_(self, cells, times.ballots, sabotage.ballots) {
   for (Board& board : seen_) board.phase = Phase::joining;
 }
 
@@ -160,9 +160,25 @@ void MemberCore::merge_all(std::uint64_t now) {
   }
 }
 
+// A ballot on a life of which we did not know then, and all of them when we have just been taken
+// in: a cell that does not vote leaves the others without a majority.
+void MemberCore::read_ballots_anew(std::uint64_t now) {
+  reads_anew_ = false;
+  for (CellId from = 0; from < cells_; ++from) {
+    if (from == self_ || !is_live(view()[from]) || seen_[index(from)].phase == Phase::joining) {
+      continue;
+    }
+    if (!ballots_.read(from, seen_[index(from)], view(), now)) {
+      unsound_.add(from);
+      ballots_.suspect(from, Hint::corrupt, now);
+    }
+  }
+}
+
 void MemberCore::raise(CellId cell, Life life) {
   board_.view[cell] = life;
   ballots_.begin_life(cell, life);
+  reads_anew_ = true;
   unsound_.remove(cell);
   // What it showed while it waited to be taken in is no member's word.
   if (is_live(life)) seen_[index(cell)].phase = Phase::joining;
@@ -172,9 +188,6 @@ void MemberCore::become_member(std::uint64_t now) {
   discarded_ = settled_ = round_view_ = view();  // we have nothing of anybody who died before
   raise(self_, live_life(own_incarnation_));
   board_.phase = Phase::settled;
-  for (CellId cell = 0; cell < cells_; ++cell) {
-    if (cell != self_ && is_live(view()[cell])) ballots_.skip_past(seen_[index(cell)]);
-  }
   advance(now);
 }
 
@@ -264,6 +277,7 @@ void MemberCore::on_tick(std::uint64_t now) {
 
 void MemberCore::advance(std::uint64_t now) {
   if (is_member()) {
+    if (reads_anew_) read_ballots_anew(now);
     ballots_.evaluate(view().live(), now);
     pass_on_ballots(now);
     try_take_in(now);

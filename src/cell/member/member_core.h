@@ -126,6 +126,7 @@ class MemberCore {
   bool merge(const View& theirs, std::uint64_t now);
   bool merge_one(CellId cell, Life theirs, std::uint64_t now);
   void merge_all(std::uint64_t now);
+  void read_ballots_anew(std::uint64_t now);
   void become_member(std::uint64_t now);
   void raise(CellId cell, Life life);
   void advance(std::uint64_t now);
@@ -153,6 +154,7 @@ class MemberCore {
   std::uint32_t round_ = 0;
   std::uint32_t restarts_ = 0;  // rounds begun while another was under way
   bool reboots_ = false;
+  bool reads_anew_ = false;  // boards may speak of lives that we did not know when we read them
   CellSet kept_out_;
   std::array<std::uint64_t, max_cells> attached_{};  // incarnation; 0: never
   std::array<std::uint64_t, max_cells> unreachable_{};  // incarnations that could not be attached
