@@ -5,7 +5,7 @@ set -euo pipefail
 readonly packages=(
   cmake ninja-build g++ ccache python3 pkg-config groff-base
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libexpected-dev libpng-dev
-  libgtest-dev libbenchmark-dev
+  libgtest-dev libbenchmark-dev spin
 )
 
 command -v dpkg-query >/dev/null || exit 0  # not Debian: CMake names what it does not find
