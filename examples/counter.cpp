@@ -108,6 +108,12 @@ int main(int argc, char** argv) {
                     session->span_index() == session->span_count() - 1;
   auto done = hive::Counter::open(*segment, "done");
   if (!done) return complain(done.error());
+  const auto parties = static_cast<std::uint32_t>(session->span_count());
+  auto all = hive::Barrier::open(*segment, "all", parties);
+  if (!all) return complain(all.error());
+  // A segment is gone with the last that has it open: nobody begins, and can be ready, before
+  // everybody is there.
+  if (auto begun = all->arrive_and_wait(); !begun) return complain(begun.error());
 
   for (int i = 0; i < rounds; ++i) {
     auto added = add_one(*segment, *mutex, dies && i == rounds / 2);
@@ -115,7 +121,10 @@ int main(int argc, char** argv) {
   }
   if (auto counted = done->add(1); !counted) return complain(counted.error());
   std::printf("component %d: done\n", session->span_index());
+  // Until all are ready, or one has died, which breaks the barrier: others may be at work then.
+  if (auto met = all->arrive_and_wait(); !met && met.error().code != hive::Code::lost) {
+    return complain(met.error());
+  }
   const std::uint64_t dying = argc > 2 ? 1 : 0;
-  const auto parties = static_cast<std::uint64_t>(session->span_count());
   return leads ? watch(*segment, *mutex, *done, parties - dying) : 0;
 }

@@ -1,6 +1,7 @@
 #include "lib/fault_handler.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 
@@ -126,7 +127,11 @@ void handle_fault(int signal, siginfo_t* info, void* ucontext) noexcept {
   std::optional<Error> unserved;
   if (!serve_fault(info, ucontext, unserved)) {
     errno = saved;
-    if (unserved) jump_to_guard(*unserved);
+    if (unserved && has_guard()) {
+      // As a return does: what came before our handler and called it may have blocked signals.
+      ::pthread_sigmask(SIG_SETMASK, &static_cast<ucontext_t*>(ucontext)->uc_sigmask, nullptr);
+      jump_to_guard(*unserved);
+    }
     pass_to_program(signal, info, ucontext);
   }
   errno = saved;

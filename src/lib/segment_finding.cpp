@@ -66,6 +66,15 @@ Result<std::shared_ptr<SegmentImpl>> open_once(const std::shared_ptr<SessionImpl
   return at_home(session, static_cast<CellId>(home), {.op = GateOp::segment_open, .name = name});
 }
 
+// Whether the name may come up where it does not lead to a segment now.
+bool may_come_up(const Error& error, CellId own_cell) {
+  // A name leads to a cell that has failed until its death is agreed on; and the segment may be
+  // made anew elsewhere.
+  const bool home_failed = error.code == Code::cell_down && error.cell != own_cell;
+  // `busy`: its home is just making it.
+  return home_failed || error.code == Code::not_found || error.code == Code::busy;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<SegmentImpl>> create_segment(const std::shared_ptr<SessionImpl>& session,
@@ -97,8 +106,7 @@ Result<std::shared_ptr<SegmentImpl>> open_segment(const std::shared_ptr<SessionI
   while (true) {
     auto opened = open_once(session, name);
     if (opened || wait.count() <= 0) return opened;
-    // `busy`: its home is just making it.
-    if (opened.error().code != Code::not_found && opened.error().code != Code::busy) return opened;
+    if (!may_come_up(opened.error(), session->membership().cell)) return opened;
     const std::uint64_t now = now_ns();
     if (now >= deadline_ns)
       return fail(Code::timed_out, "no segment of this name came up in time");

@@ -1,5 +1,6 @@
 #include "monitor/daemon.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -32,6 +33,7 @@ using Json = nlohmann::json;
 constexpr std::uint64_t report_ns = 180 * ns_per_s;
 constexpr std::uint64_t aftermath_ns = 10 * ns_per_s;
 constexpr std::uint64_t dying_ns = 5 * ns_per_s;
+constexpr std::uint64_t answer_ns = ns_per_s;
 
 struct Prepared {
   BootPlan plan;
@@ -39,22 +41,35 @@ struct Prepared {
   UniqueFd log;
 };
 
-// Whether anything of a machine still accepts connections: its monitor or one of its cells.
-bool listens(const std::string& machine_dir) {
-  if (machine::channel_connect(proto::monitor_socket(machine_dir))) return true;
+// Whether somebody at this socket answers. That it can be connected to says nothing: a killed
+// process listens until its memory is given back.
+bool answers(const std::string& path, std::uint64_t deadline_ns) {
+  const auto socket = machine::channel_connect(path);
+  if (!socket) return false;
+  const std::string text = Json{{"op", "status"}}.dump();
+  const std::uint64_t until = std::min(deadline_ns, now_ns() + answer_ns);
+  const auto sent =
+      machine::channel_send(socket->get(), machine::bytes_of(std::string_view(text)), {}, until);
+  if (!sent) return false;
+  const auto answer = machine::channel_receive(socket->get(), until);
+  return answer && !answer->end;
+}
+
+bool any_cell_answers(const std::string& machine_dir, std::uint64_t deadline_ns) {
   for (int cell = 0; cell < max_cells; ++cell) {
-    if (machine::channel_connect(proto::cell_socket(machine_dir, cell))) return true;
+    if (answers(proto::cell_socket(machine_dir, cell), deadline_ns)) return true;
   }
   return false;
 }
 
-// The lock of a machine that is dying is waited for: its memory takes a while to be given back.
+// The lock of a machine that is dying is waited for: its memory takes a while to be given back,
+// and its monitor may not have noticed yet that no cell is left.
 Outcome<UniqueFd> lock_when_dead(const BootPlan& plan) {
   const std::uint64_t deadline_ns = now_ns() + dying_ns;
   for (;;) {
     auto lock = lock_machine(plan.machine_dir, plan.machine);
     if (lock || lock.error().status != exit_running_already) return lock;
-    if (now_ns() >= deadline_ns || listens(plan.machine_dir)) return lock;
+    if (any_cell_answers(plan.machine_dir, deadline_ns) || now_ns() >= deadline_ns) return lock;
   }
 }
 

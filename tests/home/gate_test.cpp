@@ -104,7 +104,8 @@ TEST_F(GateTest, AWaitIsParkedAndHoldsNobodyUp) {
   EXPECT_FALSE(t.gate->is_answered(0));
   EXPECT_TRUE(u.gate->call(GateOp::barrier_arrive, {barrier}));
   for (std::uint32_t slot = 0; slot < 32; ++slot) EXPECT_TRUE(t.gate->wait(slot)) << slot;
-  EXPECT_EQ(server->stats().workers, 2);
+  // How many workers there are depends on how long the host kept one; 32 waits are more than all.
+  static_assert(gate_workers_max < 32);
 }
 
 TEST_F(GateTest, QueuesAndCountersGoThroughTheGate) {

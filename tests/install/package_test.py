@@ -17,7 +17,6 @@ def run(*words):
 
 
 @unittest.skipUnless(shutil.which("dpkg-shlibdeps"), "this is not Debian, or dpkg-dev is missing")
-@unittest.skipIf(os.environ.get("HIVE_SANITIZE"), "packages are not made of a build with sanitizers")
 class Packages(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

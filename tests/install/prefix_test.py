@@ -1,9 +1,7 @@
-"""Hive in a prefix of its own, as `cmake --install` puts it there: programs outside of the tree are
-built with what is there, and run on a machine that the installed command has booted."""
+"""Hive in a prefix of its own, as `cmake --install` puts it there."""
 
 import os
 import pathlib
-import shlex
 import shutil
 import subprocess
 import sys
@@ -18,8 +16,6 @@ BUILD = machine.BUILD
 CMAKE = os.environ.get("HIVE_CMAKE", "cmake")
 CXX = os.environ.get("CXX", "c++")
 VERSION = os.environ.get("HIVE_VERSION", "0.1.0")
-not_under_sanitizers = unittest.skipIf(
-    os.environ.get("HIVE_SANITIZE"), "a sanitizer's library has a sigaction() that comes before libhive's")
 
 
 def run(*words, **more):
@@ -30,7 +26,7 @@ def run(*words, **more):
     return done.stdout
 
 
-class Installed(machine.MachineTest):
+class Prefix(machine.MachineTest):
     @classmethod
     def setUpClass(cls):
         cls.root = pathlib.Path(tempfile.mkdtemp(prefix="hive-install-"))
@@ -48,35 +44,8 @@ class Installed(machine.MachineTest):
         self.machine = machine.Machine(f"install-{os.getpid()}")
         self.addCleanup(self.machine.close)
 
-    def check_program(self, program):
-        """Of this prefix, and doing what it should on a machine."""
-        libraries = run("ldd", program)
-        self.assertIn(str(self.library.parent.resolve()), libraries)
-        self.machine.boot(cells=2)
-        done = self.machine.run("--cell", 1, "--", program)
-        self.assertEqual((done.stdout, done.stderr), ("cell 1: 42 0\n", ""))
-        self.machine.shutdown()
-        self.assert_nothing_left()
 
-    @not_under_sanitizers
-    def test_a_program_that_finds_the_package(self):
-        build = self.root / "cmake-build"
-        run(CMAKE, "-S", HERE / "consumer", "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}",
-            f"-DCMAKE_CXX_COMPILER={CXX}")
-        run(CMAKE, "--build", build)
-        self.check_program(build / "consumer")
-
-    @not_under_sanitizers
-    @unittest.skipUnless(shutil.which("pkg-config"), "there is no pkg-config")
-    def test_a_program_that_asks_pkg_config(self):
-        environment = dict(os.environ, PKG_CONFIG_PATH=str(self.library.parent / "pkgconfig"))
-        self.assertEqual(run("pkg-config", "--modversion", "hive", env=environment).strip(), VERSION)
-        flags = shlex.split(run("pkg-config", "--cflags", "--libs", "hive", env=environment))
-        program = self.root / "consumer"
-        run(CXX, "-std=c++20", HERE / "consumer/main.cpp", "-o", program, *flags,
-            f"-Wl,-rpath,{self.library.parent}")
-        self.check_program(program)
-
+class Installed(Prefix):
     def test_another_minor_version_of_the_package_is_refused(self):
         source = self.root / "future"
         source.mkdir()

@@ -20,8 +20,8 @@
 #include "base/futex.h"
 #include "base/safe_copy.h"
 #include "cell/gate/gate_server.h"
-#include "cell/home/fenced.h"
 #include "cell/home/home.h"
+#include "cell/home/late_space.h"
 #include "fake_names.h"
 #include "machine/linux/fd_channel.h"
 #include "machine/linux/firewall.h"
@@ -43,27 +43,6 @@ T must(const char* what, Result<T> result) {
   if (!result) give_up(what, result.error().message());
   return std::move(*result);
 }
-
-// The space of a client whose fence has not come yet.
-class LateSpace final : public cell::ClientSpace {
- public:
-  void set(std::unique_ptr<machine::FencedSpace> space) {
-    space_ = std::make_unique<cell::FencedClientSpace>(std::move(space));
-  }
-  Result<std::uint32_t> give(machine::PageRange r) override {
-    return space_ ? space_->give(r) : 0;
-  }
-  Result<void> open(machine::PageRange r) override { return space_->open(r); }
-  Result<void> close(machine::PageRange r) override {
-    return space_ ? space_->close(r) : Result<void>();
-  }
-  void forget(machine::PageRange r) override {
-    if (space_) space_->forget(r);
-  }
-
- private:
-  std::unique_ptr<cell::FencedClientSpace> space_;
-};
 
 struct Settings {
   std::string dir;
@@ -162,7 +141,7 @@ class FakeCell {
     info.task = welcome.task;
     info.cell = hello.cell;
     info.program = hello.program;
-    auto space = std::make_shared<LateSpace>();
+    auto space = std::make_shared<cell::LateSpace>();
     const auto client = must("client", home_->add_client(info, space));
     welcome.replies = must(
         "gate", gates_->add(client, must("requests", cell::RequestPages::map(std::move(fds[1])))));
@@ -196,7 +175,7 @@ class FakeCell {
     }
   }
 
-  bool shake_hands(int socket, const proto::AttachWelcome& welcome, LateSpace& space) {
+  bool shake_hands(int socket, const proto::AttachWelcome& welcome, cell::LateSpace& space) {
     const UniqueFd kernel = must("kernel memory", memory_->kernel_descriptor());
     const UniqueFd user = must("user memory", memory_->user_descriptor());
     const std::array<int, 3> sent = {kernel.get(), user.get(), gates_->doorbell()};
@@ -206,8 +185,8 @@ class FakeCell {
     std::vector<UniqueFd> fds;
     if (!receive(socket, fence, fds)) return false;
     UniqueFd userfault = fds.empty() ? UniqueFd() : std::move(fds.front());
-    space.set(std::make_unique<machine::FencedSpace>(std::move(userfault), settings_.layout,
-                                                     settings_.self, settings_.mode));
+    space.arrive(std::make_unique<machine::FencedSpace>(std::move(userfault), settings_.layout,
+                                                        settings_.self, settings_.mode));
     return machine::channel_send(socket, machine::bytes_of(proto::AttachReady{}), {}, deadline)
         .has_value();
   }

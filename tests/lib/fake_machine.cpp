@@ -161,9 +161,10 @@ void Child::kill() {
 }
 
 bool died_of_fault(int status) {
-  if (WIFSIGNALED(status)) return WTERMSIG(status) == SIGBUS || WTERMSIG(status) == SIGSEGV;
-  if (under_sanitizer) return WIFEXITED(status) && WEXITSTATUS(status) != 0;
-  return false;
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  if (signal == SIGBUS || signal == SIGSEGV) return true;
+  // A sanitizer's own handler reports the fault, and then ends as abort_on_error has it.
+  return under_sanitizer && (signal == SIGABRT || (WIFEXITED(status) && WEXITSTATUS(status) != 0));
 }
 
 int count_descriptors() {

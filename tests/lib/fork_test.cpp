@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 
 #include "fake_machine.h"
-#include "sanitized.h"
 
 namespace hive::test {
 namespace {
@@ -110,9 +109,6 @@ TEST_F(ForkTest, TheCellSeesATaskDetachThoughAChildLivesOn) {
 }
 
 TEST_F(ForkTest, AChildMadeWithoutPthreadAtforkIsKnownToo) {
-  if (under_thread_sanitizer) {
-    GTEST_SKIP() << "ThreadSanitizer does not know of a process made by a bare system call";
-  }
   const long pid = ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
   if (pid == 0) {
     const auto read = segment.read_as<int>(0);

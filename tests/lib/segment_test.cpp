@@ -154,6 +154,27 @@ TEST_F(SegmentTest, OpenWaitsForANameThatIsYetToCome) {
   EXPECT_EQ(other.wait(), 0);
 }
 
+TEST_F(SegmentTest, OpenWaitsForANameWhoseHomeHasJustDied) {
+  auto lost = session.create("s", 4096, {.home = 1});
+  ASSERT_TRUE(lost);
+  machine.kill(1);  // nobody has agreed on it yet, so the name still leads there
+  EXPECT_EQ(session.open("s").error().code, Code::cell_down);
+  EXPECT_EQ(session.open("s", milliseconds(30)).error().code, Code::timed_out);
+
+  Child other([](Child& parent) {
+    auto mine = hive::attach({.cell = 0});
+    if (!mine || !parent.hear()) return 1;
+    auto made = mine->create("s", 4096);
+    return made && parent.hear() ? 0 : 2;
+  });
+  other.tell();
+  auto opened = session.open("s", seconds(20));
+  ASSERT_TRUE(opened) << opened.error().message();
+  EXPECT_EQ(opened->home(), 0);
+  other.tell();
+  EXPECT_EQ(other.wait(), 0);
+}
+
 TEST_F(SegmentTest, WhatADeadWriterLeftIsLostUntilReset) {
   auto segment = session.create("s", 16 * page_size, {.home = 1});
   ASSERT_TRUE(segment);

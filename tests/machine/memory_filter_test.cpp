@@ -84,6 +84,17 @@ TEST_F(MemoryFilter, RefusesCallsThatReachIntoTheRangeFromBelow) {
   }
 }
 
+TEST_F(MemoryFilter, KnowsExactlyWhereACallInWholeUnitsEnds) {
+  constexpr std::uint64_t unit = 64 * 1024;
+  for (const long number : ranged_calls) {
+    EXPECT_NE(call(number, elsewhere, layout.base - elsewhere), EPERM) << number;
+    EXPECT_NE(call(number, layout.base - unit, unit), EPERM) << number;
+    EXPECT_EQ(call(number, layout.base - unit, unit + 1), EPERM) << number;
+    EXPECT_EQ(call(number, layout.base - unit, 2 * unit), EPERM) << number;
+    EXPECT_EQ(call(number, layout.base - unit + page_bytes, unit), EPERM) << number;
+  }
+}
+
 TEST_F(MemoryFilter, LetsCallsElsewhereThrough) {
   for (const long number : ranged_calls) {
     EXPECT_NE(call(number, layout.end(), page_bytes), EPERM) << number;

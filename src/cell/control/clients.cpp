@@ -1,45 +1,8 @@
 #include "cell/control/clients.h"
 
-#include <atomic>
-
-#include "cell/home/fenced.h"
+#include "cell/home/late_space.h"
 
 namespace hive::cell {
-
-// A client's view of this node's memory from before its fence has arrived: until then nothing can be
-// given to it.
-class LateSpace final : public ClientSpace {
- public:
-  void arrive(std::unique_ptr<machine::FencedSpace> space) {
-    space_ = std::make_unique<FencedClientSpace>(std::move(space));
-    ready_.store(space_.get(), std::memory_order_release);
-  }
-  Result<std::uint32_t> give(machine::PageRange range) override {
-    ClientSpace* space = ready();
-    if (space == nullptr) return absent();
-    return space->give(range);
-  }
-  Result<void> open(machine::PageRange range) override {
-    ClientSpace* space = ready();
-    if (space == nullptr) return absent();
-    return space->open(range);
-  }
-  Result<void> close(machine::PageRange range) override {
-    ClientSpace* space = ready();
-    if (space == nullptr) return absent();
-    return space->close(range);
-  }
-  void forget(machine::PageRange range) override {
-    if (ClientSpace* space = ready()) space->forget(range);
-  }
-
- private:
-  static Failure absent() { return fail(Code::not_found, "the process has not sent its fence"); }
-  ClientSpace* ready() const { return ready_.load(std::memory_order_acquire); }
-
-  std::unique_ptr<ClientSpace> space_;
-  std::atomic<ClientSpace*> ready_{nullptr};
-};
 
 Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, UniqueFd request_memory) {
   auto space = std::make_shared<LateSpace>();

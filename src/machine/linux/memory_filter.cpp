@@ -6,7 +6,9 @@
 //
 // Addresses are compared in units of 64 KiB, in which those of a process fit into the 32 bits that
 // the filter's machine has: the range is widened to whole units, and by up to two units below, so
-// that a call that begins under it and reaches into it is refused without 64-bit sums.
+// that a call that begins under it and reaches into it is refused without 64-bit sums. A call in
+// whole units is known exactly, and may end where the range begins: ThreadSanitizer's, which every
+// program that was built with it makes before anything else, does.
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -110,6 +112,7 @@ class Program {
 
 // User addresses end at 2^47 (the filter lets higher ones through: Linux refuses them).
 constexpr int unit_shift = 16;
+constexpr std::uint32_t unit_mask = (std::uint32_t{1} << unit_shift) - 1;
 constexpr std::uint32_t address_high_end = 0x10000;
 constexpr std::uint32_t length_high_max = 0x8000;
 
@@ -140,7 +143,13 @@ void refuse_overlap(Program& p, Units range, int address, int length, Label harm
   p.add(BPF_LD | BPF_MEM, 0);
   p.add(BPF_ALU | BPF_ADD | BPF_X);
   // The true end lies less than two units above the sum of the two units.
-  p.jump(BPF_JGE | BPF_K, range.begin - 1, Label::refuse, harmless);
+  p.jump(BPF_JGE | BPF_K, range.begin + 1, Label::refuse, Label::next);
+  p.jump(BPF_JGE | BPF_K, range.begin - 1, Label::next, harmless);
+  for (const int argument : {address, length}) {
+    p.load_low(argument);
+    const bool last = argument == length;
+    p.jump(BPF_JSET | BPF_K, unit_mask, Label::refuse, last ? harmless : Label::next);
+  }
 }
 
 void refuse_userfault_ioctl(Program& p) {
