@@ -101,6 +101,7 @@ void Kernel::receive_loop(const std::stop_token& stop) {
 void Kernel::on_cell_lost(CellId cell, const std::string& cause) {
   rpc_->fail_cell(cell);
   hardware_->disconnect(cell);
+  clients_->end_tasks_of(cell);  // before what they had is given to others
   home_->on_cell_down(cell);
   local_names_->forget_cell(cell);
   CellSet survivors = membership_->live();
