@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# The whole suite in every build but the release one, which `make test` has just run.
+# The whole suite in every build but the release one, which `make test` has just run, and with that
+# one what takes minutes: 10,000 kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v clang++ >/dev/null || { echo 'install what is missing: apt-get install -y clang' >&2; exit 2; }
+echo '---- 10,000 kills'
+HIVE_BUILD=build PYTHONPATH=tests/system PYTHONDONTWRITEBYTECODE=1 \
+  python3 tests/chaos/kills_test.py --kills 10000 --progress
 for preset in clang debug asan tsan; do
   echo "---- $preset"
   scripts/build.sh "$preset"
