@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# The whole suite in every build but the release one, which `make test` has just run; and the
-# models with four cells, of which it checks three.
+# The whole suite in every build but the release one, which `make test` has just run; and with that
+# one what takes minutes: the models with four cells, long simulations, 10,000 kills, and a kill
+# after every instruction of every operation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v clang++ >/dev/null || { echo 'install what is missing: apt-get install -y clang' >&2; exit 2; }
+echo '---- 10,000 kills'
+HIVE_BUILD=build PYTHONPATH=tests/system PYTHONDONTWRITEBYTECODE=1 \
+  python3 tests/chaos/kills_test.py --kills 10000 --progress
+echo '---- a kill after every instruction'
+HIVE_BUILD=build PYTHONPATH=tests/system PYTHONDONTWRITEBYTECODE=1 HIVE_STEPS_STRIDE=1 \
+  python3 tests/chaos/steps_test.py
 for preset in clang debug asan tsan; do
   echo "---- $preset"
   scripts/build.sh "$preset"

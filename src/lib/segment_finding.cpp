@@ -59,6 +59,9 @@ Result<std::shared_ptr<SegmentImpl>> open_once(const std::shared_ptr<SessionImpl
   auto own = session->attached_to(membership.cell);
   if (!own) return fail(own.error());
   auto found = session->call(**own, {.op = GateOp::segment_find, .name = name});
+  if (!found && found.error().code == Code::busy) {
+    return fail(Code::busy, "segments come and go too fast to be searched", membership.cell);
+  }
   if (!found) return fail(found.error());
   const std::uint64_t home = (*found)[0];
   if (home >= membership.layout.cells)

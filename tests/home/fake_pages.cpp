@@ -54,23 +54,31 @@ Result<void> FakeNode::refill(PageRange range) {
 
 namespace {
 
-// Calls word(page, position in the bytes) for each page whose first word lies in the range.
+// Calls word(page, position in the bytes, how many of the word's) for each page whose first word
+// begins in the range.
 template <class Word>
 void each_first_word(std::uint64_t offset, std::size_t bytes, Word word) {
   constexpr std::uint64_t size = machine::page_bytes;
-  for (std::uint64_t at = (offset + size - 1) / size * size;
-       at + sizeof(std::uint64_t) <= offset + bytes; at += size) {
-    word(static_cast<std::uint32_t>(at / size), static_cast<std::size_t>(at - offset));
+  for (std::uint64_t at = (offset + size - 1) / size * size; at < offset + bytes; at += size) {
+    const std::size_t position = static_cast<std::size_t>(at - offset);
+    word(static_cast<std::uint32_t>(at / size), position,
+         std::min(sizeof(std::uint64_t), bytes - position));
   }
 }
 
 }  // namespace
 
 Result<void> FakeNode::read(std::uint64_t offset, std::span<std::byte> out) {
+  std::function<void()> hook;
+  {
+    const std::scoped_lock lock(mutex_);
+    hook = std::exchange(read_hook_, nullptr);
+  }
+  if (hook) hook();
   const std::scoped_lock lock(mutex_);
   std::fill(out.begin(), out.end(), std::byte{0});
-  each_first_word(offset, out.size(), [&](std::uint32_t page, std::size_t at) {
-    std::memcpy(out.data() + at, &pages_[page].content, sizeof pages_[page].content);
+  each_first_word(offset, out.size(), [&](std::uint32_t page, std::size_t at, std::size_t count) {
+    std::memcpy(out.data() + at, &pages_[page].content, count);
   });
   return {};
 }
@@ -83,8 +91,8 @@ Result<void> FakeNode::write(std::uint64_t offset, std::span<const std::byte> by
   }
   if (hook) hook();
   const std::scoped_lock lock(mutex_);
-  each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at) {
-    std::memcpy(&pages_[page].content, bytes.data() + at, sizeof pages_[page].content);
+  each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at, std::size_t count) {
+    std::memcpy(&pages_[page].content, bytes.data() + at, count);
     pages_[page].hole = false;
   });
   return {};

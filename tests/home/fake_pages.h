@@ -48,6 +48,11 @@ class FakeNode final : public FrameMemory {
     const std::scoped_lock lock(mutex_);
     write_hook_ = std::move(hook);
   }
+  // Runs at the begin of the next read, with no lock held.
+  void on_read(std::function<void()> hook) {
+    const std::scoped_lock lock(mutex_);
+    read_hook_ = std::move(hook);
+  }
   // Runs in the middle of the next take_back, with no lock held.
   void on_take_back(std::function<void()> hook) {
     const std::scoped_lock lock(mutex_);
@@ -76,6 +81,7 @@ class FakeNode final : public FrameMemory {
   bool refuse_refill_ = false;
   std::function<void()> take_back_hook_;
   std::function<void()> write_hook_;
+  std::function<void()> read_hook_;
 };
 
 enum class SpaceCall : std::uint8_t { give, open, close };

@@ -228,6 +228,15 @@ TEST_F(RaceTest, NoResetGetsInBetweenTheTornMarkAndTheTakingBack) {
   EXPECT_TRUE(reset(b, s, 0, 8));
 }
 
+TEST_F(RaceTest, NobodyIsToldOfALossBeforeThePagesAreTakenBack) {
+  ASSERT_TRUE(open(a, s, 1, 3));
+  std::optional<Code> outcome;
+  node.on_take_back([&] { outcome = code_of(open(b, s, 0, 8)); });
+  home->remove_client(a.id, Leave::died);
+  EXPECT_EQ(outcome, Code::busy);
+  EXPECT_EQ(code_of(open(b, s, 0, 8)), Code::lost);
+}
+
 TEST_F(RaceTest, FreedPagesWaitForAGiveInFlight) {
   const auto c = attach();
   const auto big = make(c, "big", pages - 32);

@@ -13,6 +13,7 @@ namespace hive::cell {
 void Kernel::close_to(CellId dead, const std::string& cause) {
   rpc_->fail_cell(dead);
   hardware_->disconnect(dead);
+  clients_->end_tasks_of(dead);  // before what they had is given to others
   home_->on_cell_down(dead);
   log(fmt::format("cell {} is lost: {}", dead, cause));
 }

@@ -123,7 +123,8 @@ Result<void> AttachServer::begin(Session& session, const proto::AttachHello& hel
     session.info.task = task->id;
     session.info.program = task->program;
   }
-  auto gate = clients_.prepare(session.info, is_task ? std::move(message.fds[1]) : UniqueFd());
+  auto gate = clients_.prepare(session.info, session.pidfd.get(),
+                               is_task ? std::move(message.fds[1]) : UniqueFd());
   if (!gate) {
     if (session.own_task) tasks_.detached(session.info.task);
     return fail(gate.error());

@@ -30,9 +30,10 @@ class ClientRegistry {
     std::uint64_t number = 0;   // chosen by the registry
     std::uint64_t replies = 0;  // address for the welcome; 0 for a kernel
   };
+  // `pidfd` of the process stays the caller's, who keeps it until after remove().
   // `request_memory`: the task's memfd, not yet checked; invalid for a kernel.
   // Errors: bad_argument, exhausted.
-  virtual Result<Gate> prepare(const ClientInfo& info, UniqueFd request_memory) = 0;
+  virtual Result<Gate> prepare(const ClientInfo& info, int pidfd, UniqueFd request_memory) = 0;
   // Errors: exhausted.
   virtual Result<void> admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) = 0;
   // The process has gone, or never completed its attach.

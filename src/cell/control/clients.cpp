@@ -1,10 +1,29 @@
 #include "cell/control/clients.h"
 
+#include <atomic>
+#include <csignal>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/time.h"
 #include "cell/home/late_space.h"
+#include "machine/linux/power.h"
 
 namespace hive::cell {
 
-Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, UniqueFd request_memory) {
+namespace {
+
+// How long the others wait for a process that was killed. A large one takes 170 ms.
+constexpr std::uint64_t task_end_max_ns = 2 * ns_per_s;
+constexpr useconds_t task_end_poll_us = 100;
+
+}  // namespace
+
+Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, int pidfd,
+                                              UniqueFd request_memory) {
   auto space = std::make_shared<LateSpace>();
   const auto client = home_.add_client(info, space);
   if (!client) return fail(client.error());
@@ -20,7 +39,7 @@ Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, UniqueFd r
     gate.replies = *replies;
   }
   const std::scoped_lock lock(mutex_);
-  entries_[gate.number] = {info, std::move(space)};
+  entries_[gate.number] = {info, pidfd, std::move(space)};
   if (info.kind == ClientKind::task) tasks_.fetch_add(1, std::memory_order_relaxed);
   return gate;
 }
@@ -46,6 +65,24 @@ void Clients::remove(const Gate& gate, Leave why) {
   }
   gates_.remove(gate.number);
   home_.remove_client(gate.number, why);
+}
+
+void Clients::end_tasks_of(CellId cell) {
+  std::vector<UniqueFd> ending;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto& [number, entry] : entries_) {
+      if (entry.info.kind != ClientKind::task || entry.info.cell != cell) continue;
+      ::syscall(SYS_pidfd_send_signal, entry.pidfd, SIGKILL, nullptr, 0);
+      ending.emplace_back(::fcntl(entry.pidfd, F_DUPFD_CLOEXEC, 0));
+    }
+  }
+  const std::uint64_t deadline = now_ns() + task_end_max_ns;
+  for (const UniqueFd& pidfd : ending) {
+    while (pidfd && !machine::pidfd_is_dead(pidfd.get()) && now_ns() < deadline) {
+      ::usleep(task_end_poll_us);
+    }
+  }
 }
 
 std::shared_ptr<ClientSpace> Clients::space_of_kernel(CellId cell) {

@@ -19,9 +19,13 @@ class Clients final : public ClientRegistry {
  public:
   Clients(Home& home, GateServer& gates) : home_(home), gates_(gates) {}
 
-  Result<Gate> prepare(const ClientInfo& info, UniqueFd request_memory) override;
+  Result<Gate> prepare(const ClientInfo& info, int pidfd, UniqueFd request_memory) override;
   Result<void> admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) override;
   void remove(const Gate& gate, Leave why) override;
+
+  // Kills the tasks of a cell that is off, and waits until they are dead. Those that its starter
+  // started are dead already; whoever attached from elsewhere is a child of nobody who knows.
+  void end_tasks_of(CellId cell);
 
   // How many processes other than kernels are attached. Any thread.
   int tasks() const { return tasks_.load(std::memory_order_relaxed); }
@@ -32,6 +36,7 @@ class Clients final : public ClientRegistry {
  private:
   struct Entry {
     ClientInfo info;
+    int pidfd;  // of the attach server, which keeps it until after remove()
     std::shared_ptr<LateSpace> space;
   };
   Home& home_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <unistd.h>
+
 #include "base/time.h"
 #include "cell/boot/opcodes.h"
 
@@ -10,7 +12,11 @@ namespace hive::cell {
 namespace {
 
 constexpr std::uint64_t ask_timeout_ns = 500 * ns_per_ms;
-constexpr int find_tries_max = 3;  // a table that changes under the reader is read again
+// A table that changes under the reader is read again; first at once, then after a rest, since its
+// owner may have lost its processor in the middle of a change.
+constexpr int find_tries_max = 100;
+constexpr int find_tries_at_once = 10;
+constexpr useconds_t find_rest_us = 200;
 
 NameBody body_of(std::string_view name) {
   NameBody body;
@@ -42,14 +48,20 @@ void Names::serve() {
 
 Result<CellId> Names::find(std::string_view name) {
   const CellSet live = membership_.live();
+  bool unclear = false;
   for (CellId cell = 0; cell < max_cells; ++cell) {
     if (!live.has(cell)) continue;
-    for (int tries = 0; tries < find_tries_max; ++tries) {
+    bool changing = true;
+    for (int tries = 0; changing && tries < find_tries_max; ++tries) {
+      if (tries >= find_tries_at_once) ::usleep(find_rest_us);
       auto found = survey_.find_segment(cell, name);
       if (found) return cell;
-      if (found.error().code != Code::busy) break;
+      changing = found.error().code == Code::busy;
     }
+    unclear = unclear || changing;
   }
+  // Never "there is none" of something that was merely not seen.
+  if (unclear) return fail(Code::busy, "the segments of a cell change too fast to be searched");
   return fail(Code::not_found, "there is no segment of this name");
 }
 

@@ -1,5 +1,6 @@
 #include "cell/control/survey.h"
 
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 
@@ -238,14 +239,23 @@ Result<FoundSegment> Survey::find_segment(CellId cell, std::string_view name) {
   if (!roots) return fail(roots.error());
   const CarefulReader reader(config_.layout, cell, &counters(cell));
   FoundSegment found;
-  auto walked = reader.walk_list<SegmentRecord>(
-      roots->home->segments.load(), &SegmentRecord::next, segments_max,
+  const std::uint64_t changes = roots->home->segment_changes.load();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  auto walked = reader.walk_list_at<SegmentRecord>(
+      roots->cell->home_root + offsetof(HomeRoot, segments), &SegmentRecord::next, segments_max,
       [&](const SegmentRecord& record, std::uint64_t) {
         const bool is_it = record.state.load() == SegmentState::live && text_of(record.name) == name;
         if (is_it) found = {cell, record.id};
         return !is_it;
       });
   if (found.home >= 0) return found;
+  // What was removed under the walk may have led it astray, to an end or into something else.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  roots = roots_of(cell);
+  if (!roots) return fail(roots.error());
+  if (changes % 2 != 0 || roots->home->segment_changes.load() != changes) {
+    return fail(Code::busy, "the segments of the cell are changing", cell);
+  }
   if (!walked) return fail(walked.error());
   return fail(Code::not_found, "there is no segment of this name", cell);
 }

@@ -200,7 +200,8 @@ class Home {
   // Pages of a segment that the client has open, `first` counted from the segment's beginning.
   Result<Place> place_locked(ClientId client, SegmentId segment, std::uint64_t first,
                              std::uint64_t pages);
-  // The same, when no other call of the client is on them. Errors also: busy.
+  // The same, when no other call of the client is on them, and they are not being taken back just
+  // now. Errors also: busy.
   Result<Place> settled_place(Lock& lock, ClientId client, SegmentId segment, std::uint64_t first,
                               std::uint64_t pages);
   void drop_open_locked(Client& client, Segment& segment, Outcomes& out);
@@ -239,9 +240,11 @@ class Home {
     std::uint64_t pages = 0;
   };
   // Takes the windows out of the table and marks their pages; finish_tear then takes the pages
-  // back.
+  // back, and puts back what is rolled back and tells the others, which may take long.
   Tear begin_tear_locked(std::span<const WindowId> ids);
   void finish_tear(Lock& lock, const Tear& tear);
+  void take_torn_back(Lock& lock, const Tear& tear);
+  void put_torn_right(Lock& lock, const Tear& tear);
   void tell_torn_locked(PageRange range) const;
   Result<WindowId> insert_window_locked(Client& client, Segment& segment, PageRange pages,
                                         WindowMode mode);
@@ -271,16 +274,16 @@ class Home {
 
   // home_locks.cpp
   struct LockLoss {
+    ClientRef client;
     ObjectId object = 0;
-    std::uint32_t token = 0;
     std::uint32_t page = 0;
   };
   Result<SharedLock*> make_lock(Lock& lock, ClientId client, SegmentId segment,
                                 proto::LockKind kind, std::string_view name);
   Result<void> enter_lock(const Client& client, SharedLock& lock);
   // The client is no opener any more; of all locks, or those of one segment.
-  std::vector<LockLoss> leave_locks_locked(const Client& client, const SegmentId* only_of);
-  void close_lock_pages(Lock& lock, const ClientRef& client, std::span<const LockLoss> losses);
+  std::vector<LockLoss> leave_locks_locked(const ClientRef& client, const SegmentId* only_of);
+  void close_lock_pages(Lock& lock, std::span<const LockLoss> losses);
   std::optional<std::uint32_t> read_lock_word(Lock& lock, ObjectId object);
   void settle_locks(Lock& lock, std::span<const LockLoss> losses);
   void remove_locks_locked(SegmentId segment);

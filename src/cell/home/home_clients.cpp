@@ -88,12 +88,9 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   std::vector<LockLoss> locks;
   for (const ClientRef& client : gone) {
     left.push_back(client->id);
-    const auto lost = leave_locks_locked(*client, nullptr);
+    const auto lost = leave_locks_locked(client, nullptr);
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
-  // One that detaches lives on, and so may one whose connection ended by mistake: it must not store
-  // to the pages any more. Of a dead one Linux says so at once.
-  const bool closes = why != Leave::cell_down && !locks.empty();
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {
@@ -102,10 +99,15 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
       drop_open_locked(*client, segment->second, out);
     }
   }
-  // First what others wait for; putting content back may take long.
-  if (closes) close_lock_pages(lock, gone.front(), locks);
+  // First of all nobody may read any more what the dead left half done: not those either who are
+  // told next that a mutex broke. Then what others wait for; putting content back may take long.
+  take_torn_back(lock, tear);
+  // One that detaches lives on, and
+  // so may one whose connection ended by mistake, or that could not be killed with its cell: it
+  // must not store to the pages any more. Of a dead one Linux says so at once.
+  close_lock_pages(lock, locks);
   settle_locks(lock, locks);
-  finish_tear(lock, tear);
+  put_torn_right(lock, tear);
   lock.unlock();
   out.deliver();
   std::uint64_t restored = 0;

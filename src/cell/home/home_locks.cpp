@@ -117,30 +117,30 @@ Result<void> Home::enter_lock(const Client& client, SharedLock& lock) {
   return {};
 }
 
-std::vector<Home::LockLoss> Home::leave_locks_locked(const Client& client,
+std::vector<Home::LockLoss> Home::leave_locks_locked(const ClientRef& client,
                                                      const SegmentId* only_of) {
   std::vector<LockLoss> losses;
   for (auto& [id, lock] : locks_.all()) {
     if (only_of != nullptr && lock.segment != *only_of) continue;
-    const auto opener = lock.openers.find(client.id);
+    const auto opener = lock.openers.find(client->id);
     if (opener == lock.openers.end()) continue;
     publisher_.remove_window(opener->second);
-    open_pages(client.info).fetch_sub(1, std::memory_order_relaxed);
+    open_pages(client->info).fetch_sub(1, std::memory_order_relaxed);
     lock.openers.erase(opener);
     ++lock.changes;
-    losses.push_back({id, proto::lock_token(client.id), lock.page});
+    losses.push_back({client, id, lock.page});
   }
   return losses;
 }
 
-void Home::close_lock_pages(Lock& lock, const ClientRef& client,
-                            std::span<const LockLoss> losses) {
+void Home::close_lock_pages(Lock& lock, std::span<const LockLoss> losses) {
+  if (losses.empty()) return;
   std::vector<PageCalls::Ticket> tickets;
   for (const LockLoss& loss : losses) {
-    tickets.push_back(page_calls_.begin(client->id, {loss.page, 1}));
+    tickets.push_back(page_calls_.begin(loss.client->id, {loss.page, 1}));
   }
   lock.unlock();
-  for (const LockLoss& loss : losses) (void)client->space->close({loss.page, 1});
+  for (const LockLoss& loss : losses) (void)loss.client->space->close({loss.page, 1});
   lock.lock();
   for (const auto ticket : tickets) end_call_locked(ticket);
 }

@@ -49,8 +49,12 @@ Result<Home::Place> Home::place_locked(ClientId id, SegmentId segment_id, std::u
 Result<Home::Place> Home::settled_place(Lock& lock, ClientId id, SegmentId segment_id,
                                         std::uint64_t first, std::uint64_t pages) {
   auto place = place_locked(id, segment_id, first, pages);
-  if (!place || !page_calls_.any_of(id, place->range)) return place;
-  if (!wait_for_calls_of(lock, id, place->range)) {
+  if (!place) return place;
+  const PageRange range = place->range;
+  // Who is told that they are lost must not read there any more what was left half done.
+  const bool taken_back_now = torn_.any(range) && page_calls_.any_of(0, range);
+  if (!taken_back_now && !page_calls_.any_of(id, range)) return place;
+  if (!wait_for_calls_of(lock, id, range) || !wait_for_calls_of(lock, 0, range)) {
     return fail(Code::busy, cause::pages_in_use, parts_.self);
   }
   return place_locked(id, segment_id, first, pages);  // it may be gone
@@ -137,14 +141,12 @@ Result<void> Home::close_segment(ClientId id, SegmentId segment_id) {
   }
   const Tear tear = begin_tear_locked(windows);
   sync_.leave_segment(id, segment_id, out);
-  const auto locks = leave_locks_locked(**client, &segment_id);
+  const auto locks = leave_locks_locked(*client, &segment_id);
   const ClientRef keep = *client;
   drop_open_locked(*keep, **segment, out);
   finish_tear(lock, tear);
-  if (!locks.empty()) {
-    close_lock_pages(lock, keep, locks);
-    settle_locks(lock, locks);
-  }
+  close_lock_pages(lock, locks);
+  settle_locks(lock, locks);
   lock.unlock();
   out.deliver();
   return {};

@@ -214,11 +214,19 @@ Home::Tear Home::begin_tear_locked(std::span<const WindowId> ids) {
 }
 
 void Home::finish_tear(Lock& lock, const Tear& tear) {
+  take_torn_back(lock, tear);
+  put_torn_right(lock, tear);
+}
+
+void Home::take_torn_back(Lock& lock, const Tear& tear) {
   if (tear.ranges.empty()) return;
   lock.unlock();
   take_back(tear.ranges);
   lock.lock();
   for (const auto ticket : tear.tickets) end_call_locked(ticket);
+}
+
+void Home::put_torn_right(Lock& lock, const Tear& tear) {
   for (const Restore& what : tear.restores) restore(lock, what);
   if (!parts_.torn_news) return;
   for (const PageRange range : tear.ranges) {

@@ -90,6 +90,9 @@ struct HomeRoot {
   TypeTag tag;
   std::atomic<std::uint64_t> segments{0};  // address of the first SegmentRecord, or 0
   std::atomic<std::uint64_t> segment_count{0};
+  // Odd while the list of segments is being changed. Who finds no segment of a name, and no change
+  // either while he looked, knows that there is none.
+  std::atomic<std::uint64_t> segment_changes{0};
   std::uint64_t windows = 0;               // address of the WindowTable
   std::uint64_t blocked = 0;               // address of the BlockedRing
   std::atomic<std::uint64_t> clients{0};

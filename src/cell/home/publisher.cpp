@@ -62,6 +62,7 @@ SegmentRecord* Publisher::add_segment(std::string_view name, SegmentId id,
                                       machine::PageRange pages, bool keep) {
   SegmentRecord* record = heap_->create<SegmentRecord>();
   if (record == nullptr) return nullptr;
+  begin_change();
   record->id = id;
   record->first_page = pages.first;
   record->pages = pages.count;
@@ -72,13 +73,22 @@ SegmentRecord* Publisher::add_segment(std::string_view name, SegmentId id,
   segments_.insert(segments_.begin(), record);
   root_->segments.store(address_of(record), std::memory_order_release);  // linked last
   root_->segment_count.fetch_add(1, std::memory_order_relaxed);
+  end_change();
   return record;
 }
+
+void Publisher::begin_change() {
+  root_->segment_changes.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // odd is seen before any change
+}
+
+void Publisher::end_change() { root_->segment_changes.fetch_add(1, std::memory_order_release); }
 
 void Publisher::remove_segment(SegmentRecord* record) {
   const auto at = std::find(segments_.begin(), segments_.end(), record);
   HIVE_CHECK(at != segments_.end());
   const std::uint64_t next = record->next.load(std::memory_order_relaxed);
+  begin_change();
   if (at == segments_.begin()) {
     root_->segments.store(next, std::memory_order_release);
   } else {
@@ -86,7 +96,8 @@ void Publisher::remove_segment(SegmentRecord* record) {
   }
   segments_.erase(at);
   root_->segment_count.fetch_sub(1, std::memory_order_relaxed);
-  heap_->destroy(record);
+  heap_->destroy(record);  // and reused soon: before the change is over
+  end_change();
 }
 
 std::optional<std::uint32_t> Publisher::add_window(const WindowNote& note) {

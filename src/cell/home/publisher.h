@@ -53,6 +53,9 @@ class Publisher {
   void add_blocked(const BlockedNote& note);
 
  private:
+  // Around every change of the list of segments.
+  void begin_change();
+  void end_change();
   Publisher(TaggedHeap& heap, CellId self) : heap_(&heap), self_(self) {}
 
   TaggedHeap* heap_;

@@ -229,13 +229,14 @@ void Membership::look_at(CellId cell, std::uint64_t now, bool ask_power) {
 void Membership::run_probes(std::uint64_t now) {
   for (auto at = probes_.begin(); at != probes_.end();) {
     const CellId cell = at->first;
-    Probe::Verdict verdict = at->second.look();
-    if (!is_live(core_.view()[cell])) verdict = Probe::Verdict::innocent;
+    const bool is_dead = !is_live(core_.view()[cell]);
+    const Probe::Verdict verdict = is_dead ? Probe::Verdict::guilty : at->second.look();
     if (verdict == Probe::Verdict::open) {
       ++at;
       continue;
     }
     at = probes_.erase(at);
+    if (is_dead) continue;
     core_.on_probe(cell, verdict == Probe::Verdict::guilty, now);
     if (verdict == Probe::Verdict::innocent && !core_.has_open_ballot()) losing_.erase(cell);
   }
