@@ -28,9 +28,11 @@ struct News {
   enum class Kind : std::uint8_t {
     cell_failed,  // `cell` has left the live set; `segments` of this task had their home there
     torn,         // `range` of the one segment in `segments` has lost its content; see reset()
+    cell_back,    // `cell` was started anew, with empty memory, and is in the live set again: what
+                  // had its home there can be created or opened anew, the old mappings stay errors
   };
   Kind kind = Kind::cell_failed;
-  int cell = -1;            // that failed, or that is the home of the segment
+  int cell = -1;            // that failed or is back, or that is the home of the segment
   std::uint64_t epoch = 0;  // in which the machine goes on; 0 for torn
   std::vector<std::string> segments;  // those that this task has open and that are concerned
   Range range;                        // torn

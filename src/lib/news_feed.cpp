@@ -43,6 +43,10 @@ std::optional<News> news_of(const proto::NewsMessage& message, const machine::La
       news.cause = text_of(message.cause);
       news.segments = names.within(layout.user_begin(message.cell), layout.user_end(message.cell));
       return news;
+    case proto::NewsKind::cell_back:
+      news.kind = News::Kind::cell_back;
+      news.epoch = message.epoch;
+      return news;
     case proto::NewsKind::torn:
       news.kind = News::Kind::torn;
       news.range = {message.offset, message.bytes};

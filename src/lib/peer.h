@@ -42,6 +42,10 @@ class Peer {
   }
   void leave() noexcept { users_.fetch_sub(1, std::memory_order_release); }
 
+  // Whether its memory may be another incarnation's by now. For who has read without a use: what
+  // was read before this is false came from this one.
+  bool retired() const noexcept { return retired_.load(std::memory_order_acquire); }
+
   // Lets nobody in and ends the connection.
   void hang_up() noexcept;
   // The same; then waits until deadline_ns for those inside, and unmaps. False: somebody is still

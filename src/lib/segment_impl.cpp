@@ -95,6 +95,8 @@ Result<void> SegmentImpl::read(std::uint64_t offset, std::span<std::byte> out) c
   if (auto pages = pages_of(offset, out.size()); !pages) return fail(pages.error());
   if (auto usable = session_->check(); !usable) return usable;
   if (closed_.load()) return fail(Code::bad_argument, proto::cause::segment_not_open, home());
+  // Also of no bytes at all: it is how a writer asks whether it may store.
+  if (peer_->retired()) return fail(Code::cell_down, cause_home_failed, home());
   while (!out.empty()) {
     // To the next boundary, so that what is asked for together is given together.
     const std::uint64_t chunk =

@@ -41,6 +41,7 @@ Node* Monitor::node_of(Client& client, const Json& request) {
   if (shutting_down_) {
     send(client, no("refused", "the machine is being shut down"));
   } else if (cell < 0 || cell >= plan_.cells() || grace_ms < 0 || grace_ms > grace_max_ms) {
+    count_garbage("monitor.sock");
     send(client, no("bad_argument", "the request makes no sense"));
   } else {
     return &nodes_[static_cast<std::size_t>(cell)];
@@ -76,12 +77,12 @@ void Monitor::reboot_order(Client& client, const Json& request) {
   }
   client.waits_for = node->id;
   client.wants_up = true;
+  node->comeback.failures = 0;  // somebody has looked at it
   if (node->is_member()) {
     return drain(*node, static_cast<std::uint64_t>(number_of(request, "grace_ms")) * ns_per_ms,
                  true);
   }
   node->out.clear();
-  node->comeback.failures = 0;
   if (node->comeback.under_way) return;
   node->comeback.wanted = true;
   note(*node, "rebooting");

@@ -45,7 +45,7 @@ class Hogs(MachineTest):
         self.assert_others_serve()
 
     def test_of_processes(self):
-        self.machine.boot(cells=3)
+        self.machine.boot(3, "16M", "--no-reboot")
         hog = self.machine.start_run(
             "--cell", 1, "--", sys.executable, "-c",
             "import os, time\nn = 0\ntry:\n  while n < 500:\n    if os.fork() == 0: time.sleep(60); "

@@ -111,6 +111,21 @@ class Machine:
     def states(self):
         return [cell["state"] for cell in self.status()["cells"]]
 
+    def monitor_pid(self):
+        record = pathlib.Path(self.directory) / self.name / "machine.json"
+        return json.loads(record.read_text())["monitor_pid"]
+
+    def wait_up(self, *incarnations):
+        """Waits until every cell is up, in these incarnations."""
+        def up():
+            cells = self.status()["cells"]
+            return (all(c["state"] == "up" for c in cells)
+                    and (not incarnations or [c["incarnation"] for c in cells] == [*incarnations]))
+        try:
+            wait_for(up, f"cells to be up, incarnations {incarnations or 'any'}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.status()['cells']}\n{self.log()}") from None
+
     def power_pid(self, number):
         """The power process is the parent of the kernel."""
         kernel = self.cell(number)["pid"]

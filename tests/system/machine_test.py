@@ -69,7 +69,7 @@ class BootAndRun(MachineTest):
 class LosingCells(MachineTest):
     def lose(self, kill, cell):
         """Runs the mixer on four cells, kills `cell` by `kill(machine)`, and looks."""
-        machine = self.machine.boot(cells=4)
+        machine = self.machine.boot(4, "16M", "--no-reboot")
         run = machine.start_run("--span", "all", "--", BUILD / "mixer", "3000")
         for _ in range(4):
             self.assertEqual(run.stdout.readline(), "mixing\n")
@@ -104,7 +104,7 @@ class LosingCells(MachineTest):
         self.lose(lambda: self.machine.hive("fault", "fail-memory", 0, "--name", "test"), 0)
 
     def test_no_task_of_a_dead_cell_stores_anything_later(self):
-        machine = self.machine.boot(cells=4)
+        machine = self.machine.boot(4, "16M", "--no-reboot")
         file = pathlib.Path(machine.directory) / "stamp"
         run = machine.start_run("--cell", 1, "--", BUILD / "stamper", file)
         self.assertEqual(run.stdout.readline(), "stamping\n")
@@ -122,7 +122,7 @@ class LosingCells(MachineTest):
         self.assertEqual(last_ns, again_ns)
 
     def test_all_but_one(self):
-        machine = self.machine.boot(cells=4)
+        machine = self.machine.boot(4, "16M", "--no-reboot")
         for cell in (0, 2, 3):
             os.kill(machine.cell(cell)["pid"], signal.SIGKILL)
         wait_for(lambda: machine.states() == ["down", "up", "down", "down"], "one survivor")

@@ -14,7 +14,7 @@ PAGES = 64
 class WildStores(MachineTest):
     def setUp(self):
         super().setUp()
-        self.machine.boot(cells=4)
+        self.machine.boot(4, "16M", "--no-reboot")
         record = pathlib.Path(self.machine.directory) / self.machine.name / "machine.json"
         self.layout = json.loads(record.read_text())["layout"]
         self.keepers = [self.start_keeper(cell) for cell in range(4)]

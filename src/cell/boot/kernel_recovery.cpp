@@ -49,6 +49,11 @@ void Kernel::on_settled(const Membership::Settled& settled) {
     }
     for (CellSet back = settled.back; !back.empty(); back.remove(back.lowest())) {
       log(fmt::format("cell {} is back, epoch {}", back.lowest(), settled.epoch));
+      proto::NewsMessage news;
+      news.kind = proto::NewsKind::cell_back;
+      news.cell = back.lowest();
+      news.epoch = settled.epoch;
+      attach_->tell_own_tasks(news);
     }
     ask_for_reboots();
     start_monitor_if_due();

@@ -119,8 +119,9 @@ Json Survey::cell_status(CellId cell, CellSet live) {
   if (!live.has(cell)) return dead_cell(cell);
   auto roots = roots_of(cell);
   if (!roots) {
-    return {{"id", cell}, {"state", "up"}, {"pid", pids_[static_cast<std::size_t>(cell)]},
-            {"epoch", 0}, {"live_set", Json::array()}, {"problem", roots.error().message()}};
+    const auto index = static_cast<std::size_t>(cell);
+    return {{"id", cell}, {"state", "up"}, {"pid", pids_[index]},
+            {"incarnation", incarnations_[index]}, {"epoch", 0}, {"live_set", Json::array()}, {"problem", roots.error().message()}};
   }
   const machine::NodeHeader& header = *roots->header;
   const HomeRoot& home = *roots->home;
