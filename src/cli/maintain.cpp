@@ -48,12 +48,13 @@ int maintain(const char* what, const MaintainArguments& arguments, std::uint64_t
                                                  machine->name, machine->cells - 1, cell)});
   }
   const auto grace_ns = static_cast<std::uint64_t>(grace_s) * ns_per_s;
-  const Answer answer = ask_monitor(
-      *machine, {{"op", what}, {"cell", cell}, {"grace_ms", grace_ns / ns_per_ms}},
-      grace_ns + patience_ns);
+  const Answer answer =
+      ask_monitor(*machine, {{"op", what}, {"cell", cell}, {"grace_ms", grace_ns / ns_per_ms}},
+                  grace_ns + patience_ns);
   if (answer.asked == Asked::down) {
-    return complain(Refusal{monitor::exit_failed, "the machine's monitor is gone, and no other has "
-                                                  "taken over; see hive status"});
+    return complain(Refusal{monitor::exit_failed,
+                            "the machine's monitor is gone, and no other has "
+                            "taken over; see hive status"});
   }
   if (answer.asked == Asked::silent) {
     return complain(Refusal{monitor::exit_failed,

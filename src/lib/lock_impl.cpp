@@ -100,7 +100,8 @@ Result<std::uint32_t> LockImpl::exchange(std::uint32_t expected, std::uint32_t d
 Result<void> LockImpl::check() const {
   if (auto usable = session_->check(); !usable) return usable;
   std::uint32_t broken = 0;
-  if (!safe_load32(&state_->broken, broken) || peer_->retired()) return failed(Code::cell_down, cause_home_failed);
+  if (!safe_load32(&state_->broken, broken) || peer_->retired())
+    return failed(Code::cell_down, cause_home_failed);
   if (broken != 0) return failed(Code::lost, proto::cause::lock_broken);
   return {};
 }

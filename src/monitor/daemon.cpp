@@ -98,8 +98,7 @@ Outcome<Prepared> prepare(const BootOptions& options) {
 std::shared_ptr<spdlog::logger> make_logger(const BootPlan& plan, bool to_stderr) {
   std::vector<spdlog::sink_ptr> sinks;
   try {
-    sinks.push_back(
-        std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(plan.state_dir)));
+    sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_st>(log_file(plan.state_dir)));
   } catch (const spdlog::spdlog_ex&) {
     // The file was opened a moment ago; without it the monitor still does its work.
   }

@@ -138,9 +138,8 @@ void Monitor::answer(Client& client, const Json& request) {
   if (op == "ping") return send(client, {{"ok", true}, {"garbage", garbage_}});
   if (op == "reboot") return reboot_order(client, request);
   if (op == "drain") return drain_order(client, request);
-  send(client, {{"ok", false},
-                {"code", "bad_argument"},
-                {"error", "the monitor knows no such request"}});
+  send(client,
+       {{"ok", false}, {"code", "bad_argument"}, {"error", "the monitor knows no such request"}});
   count_garbage("monitor.sock");
 }
 

@@ -45,8 +45,8 @@ class Monitor {
   void release_waiter() { waiter_.reset(); }
   int waiter() const { return waiter_.get(); }
 
-  // Takes over a machine that runs: its boot record is the plan. Returns false when it has a monitor
-  // already, or there is nothing to take over.
+  // Takes over a machine that runs: its boot record is the plan. Returns false when it has a
+  // monitor already, or there is nothing to take over.
   bool adopt();
 
   // Watches until every node is gone, then removes the machine's files. Returns the exit status:
@@ -57,7 +57,7 @@ class Monitor {
   struct Client {
     UniqueFd socket;
     bool waits_for_end = false;
-    int waits_for = -1;      // a node, until it is up again or off
+    int waits_for = -1;  // a node, until it is up again or off
     bool wants_up = false;
   };
 
@@ -130,7 +130,7 @@ class Monitor {
   bool given_up_ = false;              // the boot: told to stop, or nobody waits for it
   std::uint64_t power_off_at_ns_ = 0;  // of a shutdown, for nodes that have not gone by then
   UniqueFd monitor_lock_;
-  std::uint64_t deaths_ = 0;   // of nodes that were members
+  std::uint64_t deaths_ = 0;           // of nodes that were members
   std::uint64_t garbage_ = 0;          // messages that made no sense
 };
 

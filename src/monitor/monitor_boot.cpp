@@ -82,9 +82,13 @@ Result<UniqueFd> Monitor::begin_start(const Node& node, machine::NodeStart& star
   auto channel = machine::channel_pair();
   if (!channel) return fail(channel.error());
   start.node_program = plan_.node_program;
-  start.kernel = {plan_.kernel_program, "--machine-dir", plan_.machine_dir,
-                  "--cell",             std::to_string(node.id),
-                  "--incarnation",      std::to_string(node.incarnation)};
+  start.kernel = {plan_.kernel_program,
+                  "--machine-dir",
+                  plan_.machine_dir,
+                  "--cell",
+                  std::to_string(node.id),
+                  "--incarnation",
+                  std::to_string(node.incarnation)};
   start.node = node.id;
   start.monitor_channel = channel->second.release();
   start.lock = lock_.get();

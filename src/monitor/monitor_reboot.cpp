@@ -3,9 +3,9 @@
 //
 //   wanted -> (its turn) begin_comeback -> start report -> ready -> `connect` -> connected -> `go`
 //          -> up
-// Who fails on the way is started again, until it has failed too often; then it stays out, with the
-// reason in its record. A failure counts only when no other node died meanwhile: a joiner whose
-// peers die under its hands is not to blame.
+// Who fails on the way is started again, until it has failed too often; then it stays out, with
+// the reason in its record. A failure counts only when no other node died meanwhile: a joiner
+// whose peers die under its hands is not to blame.
 
 #include <algorithm>
 
@@ -168,8 +168,8 @@ void Monitor::on_member_lost(Node& node) {
     }
     return on_node_off(node);
   }
-  const bool soon = node.comeback.up_at_ns != 0 &&
-                    now_ns() - node.comeback.up_at_ns < probation_ns;
+  const bool soon =
+      node.comeback.up_at_ns != 0 && now_ns() - node.comeback.up_at_ns < probation_ns;
   if (!soon) node.comeback.failures = 0;
   if (!node.comeback.wanted) note(node, "down", node.cause);
   if (soon && ++node.comeback.failures >= failures_max) {
@@ -194,8 +194,8 @@ void Monitor::count_failure(Node& node, const std::string& why) {
   log_->warn("node {} did not come back (incarnation {}): {}", node.id, node.incarnation, why);
   if (deaths_ == node.comeback.deaths_before) ++node.comeback.failures;
   if (node.comeback.failures >= failures_max) {
-    return keep_out(node, fmt::format("it did not come back in {} tries: {}",
-                                      node.comeback.failures, why));
+    return keep_out(
+        node, fmt::format("it did not come back in {} tries: {}", node.comeback.failures, why));
   }
   node.comeback.wanted = true;
   note(node, "rebooting");

@@ -22,19 +22,19 @@ enum class Stage : std::uint8_t {
 
 // A node that has died and is to come back.
 struct Comeback {
-  bool wanted = false;             // to be started when its turn comes: one at a time
-  bool under_way = false;          // started, and not part of the machine yet
-  bool unsound = false;            // its kernel said that a check has failed
-  std::uint64_t deadline_ns = 0;   // of the start that is under way
-  std::uint64_t up_at_ns = 0;      // of the last one that succeeded
-  std::uint64_t deaths_before = 0; // of other nodes, when it began
+  bool wanted = false;              // to be started when its turn comes: one at a time
+  bool under_way = false;           // started, and not part of the machine yet
+  bool unsound = false;             // its kernel said that a check has failed
+  std::uint64_t deadline_ns = 0;    // of the start that is under way
+  std::uint64_t up_at_ns = 0;       // of the last one that succeeded
+  std::uint64_t deaths_before = 0;  // of other nodes, when it began
   int failures = 0;
 };
 
 struct Drain {
   bool under_way = false;
-  bool again = false;              // start it anew afterwards
-  std::uint64_t deadline_ns = 0;   // switched off then
+  bool again = false;             // start it anew afterwards
+  std::uint64_t deadline_ns = 0;  // switched off then
 };
 
 struct Node {
@@ -50,7 +50,7 @@ struct Node {
   std::uint64_t incarnation = 1;
   Comeback comeback;
   Drain drain;
-  std::string out;        // why it is not to be started again unless somebody says so
+  std::string out;    // why it is not to be started again unless somebody says so
   std::string cause;  // why it failed, as far as it said
 
   bool is_alive() const { return stage != Stage::gone; }

@@ -14,8 +14,10 @@ using Json = nlohmann::json;
 bool write_node_record(const std::string& machine_dir, int node, const NodeRecord& record) {
   const std::string path = proto::node_record_file(machine_dir, node);
   const std::string draft = path + ".new";
-  const Json json = {{"incarnation", record.incarnation}, {"state", record.state},
-                     {"reason", record.reason}, {"again", record.again}};
+  const Json json = {{"incarnation", record.incarnation},
+                     {"state", record.state},
+                     {"reason", record.reason},
+                     {"again", record.again}};
   std::ofstream file(draft);
   file << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
   file.close();

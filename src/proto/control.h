@@ -10,9 +10,9 @@
 //            {"event": "ended", "status": WAIT STATUS, "cause": WORDS}; while it runs the client
 //            may send {"op": "signal", "signal": N}; its closing the connection sends SIGHUP
 //   kill     {task, signal}   any task of the machine
-//   fault    {kind: kill-cell | hang-cell | fail-memory | bad-frame | wild-store, cell, how, address}
-//   shutdown {}               this cell ends its tasks and itself
-//   adopt    {} + [channel]   by a new monitor -> {pid, incarnation} + [power pidfd]; the cell takes
+//   fault    {kind: kill-cell | hang-cell | fail-memory | bad-frame | wild-store, cell, how,
+//   address} shutdown {}               this cell ends its tasks and itself adopt    {} + [channel]
+//   by a new monitor -> {pid, incarnation} + [power pidfd]; the cell takes
 //                             its orders from the channel then
 //   bench    {name, ...}      measurements that only a kernel can take (see cell/diagnostics)
 // On the socket of the monitor (monitor.sock):
@@ -20,10 +20,12 @@
 //   drain    {cell, grace_ms} ends the tasks of a cell and switches its node off; answered then
 //   reboot   {cell, grace_ms} the same if it is up, and starts it anew; answered when it is up
 //   ping     {}
-// Between the monitor and each kernel, on the channel that the kernel was started with or took since:
+// Between the monitor and each kernel, on the channel that the kernel was started with or took
+// since:
 //   orders   {"op": "connect", cells: [the live ones; all others when absent]}, go, shutdown,
 //            {"op": "drain", grace_ms}
-//   events   {"event": "ready", pid} + [pidfd], connected, up, {failed, cause, check: NAME of a check
+//   events   {"event": "ready", pid} + [pidfd], connected, up, {failed, cause, check: NAME of a
+//   check
 //            that was not passed}, {cell_down, cell, epoch, cause},
 //            {reboot, cell, incarnation: more than that of the life that ended}
 #pragma once

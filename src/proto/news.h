@@ -14,7 +14,7 @@ inline constexpr std::uint32_t news_magic = 0x4e565648;
 enum class NewsKind : std::uint32_t {
   cell_failed =
       1,     // by the task's own cell, once the cell is out of the live set: cell, epoch, cause
-  torn = 2,       // by a segment's home, to those who have it open: segment, offset, bytes
+  torn = 2,  // by a segment's home, to those who have it open: segment, offset, bytes
   cell_back = 3,  // by the task's own cell, once the cell is in the live set again: cell, epoch
 };
 

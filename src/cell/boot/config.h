@@ -20,7 +20,7 @@ struct Config {
   std::uint64_t incarnation = 0;
   machine::Layout layout;
   machine::FirewallMode firewall = machine::FirewallMode::mmu;
-  std::string hive_program;  // starts a new monitor when that dies; empty: nobody does
+  std::string hive_program;           // starts a new monitor when that dies; empty: nobody does
   std::vector<std::string> sabotage;  // defences that are turned off, on test machines only
 
   // Started anew beside cells that run, and not with all of them.

@@ -1,4 +1,5 @@
-// The kernel of a cell, put together in levels; each uses only what the levels before it have made.
+// The kernel of a cell, put together in levels; each uses only what the levels before it have
+// made.
 //
 //   1 memory     the node's memory, the heap in it, the panic record, lifelines
 //   2 home       segments, gates, tasks: what this cell is for others
@@ -6,9 +7,9 @@
 //   4 peers      this cell attaches to all others; RPC with them            (order `connect`)
 //   5 up         receive loop, gate workers, detection; state `up`          (order `go`)
 //
-// A kernel whose incarnation is not the first joins cells that run (kernel_join.cpp): its memory is
-// tested in level 1; in level 4 it attaches to the cells that the order names, and waits until each
-// has attached back.
+// A kernel whose incarnation is not the first joins cells that run (kernel_join.cpp): its memory
+// is tested in level 1; in level 4 it attaches to the cells that the order names, and waits until
+// each has attached back.
 //
 // Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
 // detector, errands, and the one that only sleeps, for the lifelines.
@@ -17,6 +18,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -81,7 +83,7 @@ class Kernel {
   void attach_to(CellId cell, std::uint64_t incarnation);
 
   // kernel_monitor.cpp
-  bool take_monitor_message();          // false: there is none
+  bool take_monitor_message();  // false: there is none
   void on_monitor_gone();
   Result<void> take_new_monitor(UniqueFd channel);
   void ask_for_reboots();
@@ -92,10 +94,11 @@ class Kernel {
   // kernel_join.cpp
   machine::NodeMemory::Test memory_test();
   KernelAttachments kernel_attachments();
-  void connect_peers(CellSet cells);    // level 4, on a thread of its own
-  Result<void> connect_to(CellId cell, std::uint64_t deadline_ns);
+  void connect_peers(CellSet cells);  // level 4, on a thread of its own
+  Result<void> connect_to(CellId cell, std::uint64_t wanted, std::uint64_t deadline_ns);
   void on_connected(const Result<void>& done);
   void look_whether_joined();
+  void look_whether_join_fails();
   void on_kernel_attached(CellId cell, std::uint64_t incarnation);
   void attach_back(CellId cell, std::uint64_t incarnation);
   void forget_peer(CellId cell);
@@ -146,14 +149,15 @@ class Kernel {
   std::thread connector_;
 
   UniqueFd place_lock_;
+  std::mutex attach_back_mutex_;  // one errand at a time replaces a peer
   bool is_up_ = false;
   bool monitor_gone_ = false;
   Takeover takeover_;
-  CellSet to_join_;                     // the cells that the order `connect` named
-  CellSet attached_back_;               // other kernels that are attached to this one
+  CellSet to_join_;        // the cells that the order `connect` named
+  CellSet attached_back_;  // other kernels that are attached to this one
   bool attached_to_all_ = false;
-  bool joined_ = false;                 // `connected` was told
-  std::uint64_t join_deadline_ns_ = 0;  // not zero: up by then, or this node is given up
+  bool joined_ = false;                     // `connected` was told
+  std::uint64_t join_deadline_ns_ = 0;      // not zero: up by then, or this node is given up
   std::uint64_t shutdown_deadline_ns_ = 0;  // not zero: tasks are being ended
   std::atomic<bool> loop_done_{false};
   std::jthread receiver_;

@@ -2,15 +2,15 @@
 //
 // A joiner attaches to the live cells (connect_to), and each of them attaches back (attach_back).
 // Either side refuses what is not in order: a cell that has not yet done with the node's last
-// incarnation says `busy`, and the joiner tries again until its time is up; an incarnation that was
-// seen before is refused for good.
+// incarnation says `busy`, and the joiner tries again until its time is up; an incarnation that
+// was seen before is refused for good.
 
 #include <algorithm>
+#include <mutex>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "base/safe_copy.h"
 #include "cell/boot/kernel.h"
 #include "machine/linux/memory_test.h"
 #include "machine/linux/power.h"
@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint64_t connect_timeout_ns = 10 * ns_per_s;  // to all other cells
 constexpr useconds_t busy_pause_us = 2000;
+constexpr std::uint64_t any_incarnation = 0;
 // For both memories of the node together; what is left then is tested sparsely.
 constexpr std::uint64_t memory_test_max_ns = 3 * ns_per_s;
 
@@ -33,14 +34,17 @@ machine::NodeMemory::Test Kernel::memory_test() {
   return [this, deadline_ns](int memfd, std::uint64_t bytes) -> Result<void> {
     const std::string bad = proto::bad_frame_file(config_.machine_dir, config_.self);
     const std::uint64_t begin = now_ns();
-    const auto tested = machine::test_memory(memfd, bytes, deadline_ns, ::unlink(bad.c_str()) == 0);
+    const auto tested =
+        machine::test_memory(memfd, bytes, deadline_ns, ::unlink(bad.c_str()) == 0);
     if (!tested) {
       // The monitor keeps a node out that says so.
-      tell_monitor({{"event", "failed"}, {"check", "memory"}, {"cause", tested.error().message()}});
+      tell_monitor(
+          {{"event", "failed"}, {"check", "memory"}, {"cause", tested.error().message()}});
       return fail(tested.error());
     }
-    log(fmt::format("memory test: {} KiB in {} ms, {} KiB of them word by word", tested->bytes / 1024,
-                    (now_ns() - begin) / ns_per_ms, tested->thorough / 1024));
+    log(fmt::format("memory test: {} KiB in {} ms, {} KiB of them word by word",
+                    tested->bytes / 1024, (now_ns() - begin) / ns_per_ms,
+                    tested->thorough / 1024));
     return {};
   };
 }
@@ -57,17 +61,20 @@ KernelAttachments Kernel::kernel_attachments() {
             if (peers_.is_new(cell, incarnation)) return {};
             return fail(Code::refused, "this incarnation of the cell was here before", cell);
           },
-          .attached = [this](CellId cell, std::uint64_t incarnation) {
-            on_kernel_attached(cell, incarnation);
-          },
-          .gone = [this](CellId cell, std::uint64_t incarnation) {
-            if (!is_up_) attached_back_.remove(cell);
-            // One that did not get as far as the live set: no recovery will clean up after it.
-            if (is_up_ && !membership_->live().has(cell) &&
-                peers_.last_incarnation(cell) == incarnation) {
-              (void)errands_->post([this, cell] { forget_peer(cell); });
-            }
-          },
+          .attached = [this](CellId cell,
+                             std::uint64_t incarnation) { on_kernel_attached(cell, incarnation); },
+          .gone =
+              [this](CellId cell, std::uint64_t incarnation) {
+                if (!is_up_) attached_back_.remove(cell);
+                // One that did not get as far as the live set: no recovery will clean up after it.
+                if (is_up_ && !membership_->live().has(cell) &&
+                    peers_.last_incarnation(cell) == incarnation) {
+                  (void)errands_->post([this, cell, incarnation] {
+                const std::scoped_lock lock(attach_back_mutex_);
+                if (peers_.last_incarnation(cell) == incarnation) forget_peer(cell);
+              });
+                }
+              },
           .takes_tasks = [this] { return takes_tasks(); }};
 }
 
@@ -75,18 +82,21 @@ void Kernel::connect_peers(CellSet cells) {
   const std::uint64_t deadline_ns = now_ns() + connect_timeout_ns;
   Result<void> done;
   for (; done && !cells.empty(); cells.remove(cells.lowest())) {
-    done = connect_to(cells.lowest(), deadline_ns);
+    done = connect_to(cells.lowest(), any_incarnation, deadline_ns);
   }
   loop_->post([this, done] { on_connected(done); });
 }
 
-Result<void> Kernel::connect_to(CellId cell, std::uint64_t deadline_ns) {
+Result<void> Kernel::connect_to(CellId cell, std::uint64_t wanted, std::uint64_t deadline_ns) {
   auto peer = connect_peer(config_, cell, own_pidfd_.get(), deadline_ns);
   while (!peer && peer.error().code == Code::busy && now_ns() < deadline_ns) {
     ::usleep(busy_pause_us);
     peer = connect_peer(config_, cell, own_pidfd_.get(), deadline_ns);
   }
   if (!peer) return fail(peer.error());
+  if (wanted != any_incarnation && peer->incarnation != wanted) {
+    return fail(Code::cell_down, "another incarnation of the cell is there by now", cell);
+  }
   PeerDescriptors descriptors;
   descriptors.doorbell = std::move(peer->doorbell);
   descriptors.power_pidfd = std::move(peer->power_pidfd);
@@ -120,6 +130,19 @@ void Kernel::look_whether_joined() {
   tell_monitor({{"event", "connected"}});
 }
 
+// Once in a while: time is up, or a cell that was to attach back never will.
+void Kernel::look_whether_join_fails() {
+  if (join_deadline_ns_ == 0) return;
+  if (now_ns() >= join_deadline_ns_) give_up("it did not join in time");
+  if (!attached_to_all_ || joined_) return;
+  for (CellSet cells(to_join_.bits() & ~attached_back_.bits()); !cells.empty();
+       cells.remove(cells.lowest())) {
+    if (hardware_->is_off(cells.lowest())) {
+      give_up(fmt::format("cell {} died meanwhile", cells.lowest()));
+    }
+  }
+}
+
 void Kernel::on_kernel_attached(CellId cell, std::uint64_t incarnation) {
   if (!is_up_) {
     attached_back_.add(cell);
@@ -132,8 +155,12 @@ void Kernel::on_kernel_attached(CellId cell, std::uint64_t incarnation) {
 
 // On an errand thread: a node has come back, and its kernel is attached to this one.
 void Kernel::attach_back(CellId cell, std::uint64_t incarnation) {
+  const std::scoped_lock lock(attach_back_mutex_);
+  if (peers_.attached_incarnation(cell) == incarnation) {  // by another errand
+    return loop_->post([this, cell, incarnation] { on_peer_attached(cell, incarnation); });
+  }
   forget_peer(cell);
-  const auto connected = connect_to(cell, now_ns() + connect_timeout_ns);
+  const auto connected = connect_to(cell, incarnation, now_ns() + connect_timeout_ns);
   if (!connected) {
     // It notices that this cell does not come, and ends itself.
     membership_->on_unreachable(cell, incarnation);

@@ -56,7 +56,8 @@ bool Kernel::take_monitor_message() {
     connector_ = std::thread([this, cells = to_join_] { connect_peers(cells); });
   } else if (op == "go" && !is_up_) {
     go();
-  } else if (op == "drain" && order.contains("grace_ms") && order["grace_ms"].is_number_unsigned()) {
+  } else if (op == "drain" && order.contains("grace_ms") &&
+             order["grace_ms"].is_number_unsigned()) {
     begin_shutdown(order["grace_ms"].get<std::uint64_t>() * ns_per_ms);
   } else if (op == "shutdown") {
     begin_shutdown(tasks_end_max_ns);
@@ -68,9 +69,8 @@ bool Kernel::take_monitor_message() {
 void Kernel::on_monitor_gone() {
   loop_->forget(machine::kernel_fd_monitor);
   monitor_gone_ = true;
-  takeover_.monitor_lost();
-  const bool machine_is_up =
-      ::access(proto::up_file(config_.machine_dir).c_str(), F_OK) == 0;
+  takeover_.monitor_lost(now_ns());
+  const bool machine_is_up = ::access(proto::up_file(config_.machine_dir).c_str(), F_OK) == 0;
   if (machine_is_up && (is_up_ || !config_.joins())) {
     log("the monitor is gone; going on without it");
     return start_monitor_if_due();
@@ -102,15 +102,15 @@ Result<void> Kernel::take_new_monitor(UniqueFd channel) {
   return {};
 }
 
-// The recovery master, which is the lowest live cell, asks for every node that is not there. To ask
-// twice does no harm: the incarnation tells the monitor which death is meant.
+// The recovery master, which is the lowest live cell, asks for every node that is not there. To
+// ask twice does no harm: the incarnation tells the monitor which death is meant.
 void Kernel::ask_for_reboots() {
   const CellSet live = membership_->live();
   if (shutdown_deadline_ns_ != 0 || !is_up_ || live.lowest() != config_.self) return;
   for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
     if (live.has(cell)) continue;
-    tell_monitor({{"event", "reboot"}, {"cell", cell},
-                  {"incarnation", peers_.last_incarnation(cell) + 1}});
+    tell_monitor(
+        {{"event", "reboot"}, {"cell", cell}, {"incarnation", peers_.last_incarnation(cell) + 1}});
   }
 }
 

@@ -72,8 +72,7 @@ int Kernel::kernel_pid(CellId cell) {
 void Kernel::attach_to(CellId cell, std::uint64_t incarnation) {
   (void)errands_->post([this, cell, incarnation] {
     if (membership_->live().has(cell)) return;  // its last incarnation goes first; asked again soon
-    if (peers_.last_incarnation(cell) < incarnation) return attach_back(cell, incarnation);
-    loop_->post([this, cell, incarnation] { on_peer_attached(cell, incarnation); });
+    attach_back(cell, incarnation);
   });
 }
 

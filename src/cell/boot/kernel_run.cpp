@@ -31,7 +31,7 @@ int Kernel::run() {
     const bool ending = shutdown_deadline_ns_ != 0;
     loop_->run(ending ? shutdown_poll_ns : control_tick_ns, [this] {
       if (shutdown_deadline_ns_ != 0) continue_shutdown();
-      if (join_deadline_ns_ != 0 && now_ns() >= join_deadline_ns_) give_up("it did not join in time");
+      look_whether_join_fails();
       start_monitor_if_due();
       if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
     });

@@ -20,13 +20,22 @@ namespace hive::cell {
 namespace {
 
 constexpr std::uint64_t first_wait_ns = 3 * ns_per_s;  // for a monitor to come and adopt us
+// Between two of them when the first came, and died at once.
+constexpr std::uint64_t short_wait_ns = ns_per_s / 2;
 constexpr std::uint64_t longest_wait_ns = 60 * ns_per_s;
 
 }  // namespace
 
+void Takeover::monitor_lost(std::uint64_t now_ns) {
+  const bool lived = started_ns_ == 0 || now_ns - started_ns_ > first_wait_ns;
+  wait_ns_ = lived ? 0 : first_wait_ns;
+  next_ns_ = started_ns_ + short_wait_ns;
+}
+
 bool Takeover::is_due(std::uint64_t now_ns) {
   if (wait_ns_ != 0 && now_ns < next_ns_) return false;
   wait_ns_ = wait_ns_ == 0 ? first_wait_ns : std::min(2 * wait_ns_, longest_wait_ns);
+  started_ns_ = now_ns;
   next_ns_ = now_ns + wait_ns_;
   return true;
 }
@@ -45,10 +54,8 @@ Result<void> start_monitor(const Config& config) {
   cpu_set_t every;
   CPU_ZERO(&every);
   for (int processor = 0; processor < CPU_SETSIZE; ++processor) CPU_SET(processor, &every);
-  const machine::FdMove moves[] = {{null.get(), 0},
-                                   {STDOUT_FILENO, 1},
-                                   {STDERR_FILENO, 2},
-                                   {machine::kernel_fd_lock, 3}};
+  const machine::FdMove moves[] = {
+      {null.get(), 0}, {STDOUT_FILENO, 1}, {STDERR_FILENO, 2}, {machine::kernel_fd_lock, 3}};
 
   sigset_t all;
   sigset_t before;

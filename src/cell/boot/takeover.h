@@ -11,13 +11,14 @@ namespace hive::cell {
 // When to start one. Control thread.
 class Takeover {
  public:
-  void monitor_lost() { wait_ns_ = 0; }
+  void monitor_lost(std::uint64_t now_ns);
   // Whether it is time to start a monitor. Each one is given longer than the one before, should
   // they all fail.
   bool is_due(std::uint64_t now_ns);
 
  private:
-  std::uint64_t wait_ns_ = 0;  // 0: none was started yet
+  std::uint64_t wait_ns_ = 0;     // 0: none was started yet
+  std::uint64_t started_ns_ = 0;  // the last one
   std::uint64_t next_ns_ = 0;
 };
 

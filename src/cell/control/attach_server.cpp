@@ -67,7 +67,12 @@ struct AttachServer::Session {
 AttachServer::AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
                            TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own,
                            KernelAttachments kernels)
-    : config_(config), loop_(loop), memory_(memory), tasks_(tasks), clients_(clients), own_(own),
+    : config_(config),
+      loop_(loop),
+      memory_(memory),
+      tasks_(tasks),
+      clients_(clients),
+      own_(own),
       kernels_(std::move(kernels)) {}
 
 AttachServer::~AttachServer() = default;

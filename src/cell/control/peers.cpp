@@ -140,6 +140,12 @@ bool Peers::is_new(CellId cell, std::uint64_t incarnation) {
   return true;
 }
 
+std::uint64_t Peers::attached_incarnation(CellId cell) const {
+  const std::scoped_lock lock(mutex_);
+  const auto& peer = peers_[static_cast<std::size_t>(cell)];
+  return peer ? peer->incarnation : 0;
+}
+
 std::uint64_t Peers::last_incarnation(CellId cell) const {
   const std::scoped_lock lock(mutex_);
   return last_incarnations_[static_cast<std::size_t>(cell)];

@@ -42,8 +42,8 @@ struct Peer {
 };
 
 // Attaches this kernel to another cell (the kernel's side of attach.h). Blocks up to deadline_ns.
-// Errors: cell_down, timed_out, version, corrupt (an answer that makes no sense), busy (the cell has
-// not yet done with this node's last incarnation), host.
+// Errors: cell_down, timed_out, version, corrupt (an answer that makes no sense), busy (the cell
+// has not yet done with this node's last incarnation), host.
 Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
                           std::uint64_t deadline_ns);
 
@@ -59,6 +59,8 @@ class Peers {
   std::optional<Peer> take(CellId cell);
   // Notes an incarnation of a cell. False if it, or a later one, was seen before.
   bool is_new(CellId cell, std::uint64_t incarnation);
+  // Of the peer that is there, 0 for none.
+  std::uint64_t attached_incarnation(CellId cell) const;
   // The last that was noted, 0 for none.
   std::uint64_t last_incarnation(CellId cell) const;
   // Runs `use(peer)` under the lock; false when there is no such peer.
@@ -72,7 +74,7 @@ class Peers {
 
  private:
   mutable std::mutex mutex_;
-  std::array<std::optional<Peer>, max_cells> peers_;           // guarded by mutex_
+  std::array<std::optional<Peer>, max_cells> peers_;          // guarded by mutex_
   std::array<std::uint64_t, max_cells> last_incarnations_{};  // guarded by mutex_
 };
 

@@ -175,7 +175,8 @@ void Requests::fault(const ConnectionPtr& connection, const Json& request) {
     ::kill(::getpid(), number);
     return;
   }
-  if (kind == "bad-frame") return connection->send(answer_of(plant_bad_frame(context_.config, cell)));
+  if (kind == "bad-frame")
+    return connection->send(answer_of(plant_bad_frame(context_.config, cell)));
   if (!own) {
     return connection->send(refusal(Code::refused, "ask this cell itself for such a fault"));
   }

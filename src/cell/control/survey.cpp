@@ -101,8 +101,11 @@ void Survey::add_node_record(CellId cell, Json& json) const {
 
 Json Survey::dead_cell(CellId cell) {
   const auto index = static_cast<std::size_t>(cell);
-  Json json = {{"id", cell}, {"state", "down"}, {"pid", pids_[index]},
-               {"incarnation", incarnations_[index]}, {"epoch", membership_.epoch()},
+  Json json = {{"id", cell},
+               {"state", "down"},
+               {"pid", pids_[index]},
+               {"incarnation", incarnations_[index]},
+               {"epoch", membership_.epoch()},
                {"live_set", Json::array()}};
   add_node_record(cell, json);
   for (const Membership::Loss& loss : membership_.losses()) {
@@ -120,8 +123,13 @@ Json Survey::cell_status(CellId cell, CellSet live) {
   auto roots = roots_of(cell);
   if (!roots) {
     const auto index = static_cast<std::size_t>(cell);
-    return {{"id", cell}, {"state", "up"}, {"pid", pids_[index]},
-            {"incarnation", incarnations_[index]}, {"epoch", 0}, {"live_set", Json::array()}, {"problem", roots.error().message()}};
+    return {{"id", cell},
+            {"state", "up"},
+            {"pid", pids_[index]},
+            {"incarnation", incarnations_[index]},
+            {"epoch", 0},
+            {"live_set", Json::array()},
+            {"problem", roots.error().message()}};
   }
   const machine::NodeHeader& header = *roots->header;
   const HomeRoot& home = *roots->home;

@@ -44,13 +44,14 @@ bool is_up(const hive::Session& session, int cell) {
 }
 
 // All that the task has from before, and what becomes of each use of it.
-void check_old(hive::Segment& old, hive::VersionedWriter& writer, hive::Mutex& mutex) {
+void check_old(hive::Segment& old, hive::Versioned<std::uint64_t>::Writer& writer,
+               hive::Mutex& mutex) {
   std::uint64_t word = 0;
   check(is_down(old.read(0, std::as_writable_bytes(std::span(&word, 1)))), "read is cell_down");
   check(is_down(old.put(0, std::as_bytes(std::span(&word, 1)))), "put is cell_down");
   check(is_down(old.write(0, 8)), "a window is cell_down");
   check(is_down(hive::view<std::uint64_t>(old, 0)), "a view is cell_down");
-  check(is_down(writer.publish(&word)), "a writer is cell_down");
+  check(is_down(writer.publish(word)), "a writer is cell_down");
   check(is_down(mutex.lock(1s)), "a mutex is cell_down");
   const volatile std::uint64_t* plain = old.at<std::uint64_t>(0);
   check(!hive::guarded([&] { word = *plain; }), "a plain load is an error");
@@ -59,11 +60,12 @@ void check_old(hive::Segment& old, hive::VersionedWriter& writer, hive::Mutex& m
 int run(hive::Session& session, int cell) {
   auto old = session.create("old", 4 * hive::page_size, {.home = cell});
   if (!old) return 1;
-  auto writer = hive::VersionedWriter::create(*old, hive::page_size, sizeof(std::uint64_t));
+  auto writer = hive::Versioned<std::uint64_t>::Writer::create(*old, hive::page_size);
   auto mutex = hive::Mutex::open(*old, "mutex");
   auto barrier = hive::Barrier::open(*old, "never", 2);
   if (!writer || !mutex || !barrier) return 1;
-  std::thread waiter([&] { check(is_down(barrier->arrive(60s)), "a wait ends with cell_down"); });
+  std::thread waiter(
+      [&] { check(is_down(barrier->arrive_and_wait(60s)), "a wait ends with cell_down"); });
   std::printf("ready\n");
   std::fflush(stdout);
 
@@ -87,7 +89,7 @@ int run(hive::Session& session, int cell) {
   check(window.has_value(), "a window can be opened there");
   if (window) *window->at<std::uint64_t>(0) = 42;
   std::uint64_t word = 0;
-  check(is_down(writer->publish(&word)), "the old writer does not store into the new segment");
+  check(is_down(writer->publish(word)), "the old writer does not store into the new segment");
   check(window && window->commit().has_value(), "and committed");
   auto value = fresh->read_as<std::uint64_t>(0);
   check(value && *value == 42, "and read");
