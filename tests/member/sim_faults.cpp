@@ -174,7 +174,9 @@ void World::kill(CellId cell, const char* why, bool deserved) {
 }
 
 void World::switch_off(CellId by, CellId victim) {
-  machine_.after(between(10, 300), SimMachine::no_node,
+  // Now and then it takes long, as it does for a large kernel.
+  const std::uint64_t delay = dice_.one_in(8) ? between(2'000, 20'000) : between(10, 300);
+  machine_.after(delay, SimMachine::no_node,
                  [this, victim, born = node(victim).incarnation,
                   deserved = may_be_outvoted(by, victim)] {
                    if (node(victim).incarnation == born) kill(victim, "switched off", deserved);
@@ -183,8 +185,10 @@ void World::switch_off(CellId by, CellId victim) {
 
 // Votes protect a sound cell as long as no majority of those who vote on it is false, and more than
 // half of them show boards on which recovery can get on. The only other cell has no majority, but
-// may not get its processor in time to contest.
+// may not get its processor in time to contest. A joiner that does not know that it was taken in
+// (by a corrupt master, which others do not believe) has no vote and nothing to lose.
 bool World::may_be_outvoted(CellId by, CellId victim) {
+  if (!node(victim).core->is_member()) return true;
   CellSet voters = node(by).core->view().live();
   voters.remove(victim);
   int accusers = 0;

@@ -190,7 +190,9 @@ void World::fence(CellId cell, const MemberOrder& order) {
     for (CellId other = 0; other < cells_; ++other) {
       if (other != cell) read_board(cell, other);
     }
-    const bool held = !dice_.one_in(10);  // else somebody else has it just now
+    // Else somebody else has it just now; of two cells, the other one waits for this one.
+    const bool is_alone = node(cell).core->view().live().count() == 2;
+    const bool held = is_alone || !dice_.one_in(10);
     if (held && order.cell == cell && coverage_ != nullptr) ++coverage_->contested;
     node(cell).core->on_fence(order.cell, order.ballot, held, machine_.now_ns());
     after_input(cell);
