@@ -7,24 +7,12 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <unordered_set>
 
 #include "base/ids.h"
 #include "cell/member/view.h"
+#include "sim_coverage.h"
 
 namespace hive::test {
-
-// Distinct states and transitions of the protocol that runs have reached, over many schedules.
-struct Coverage {
-  std::unordered_set<std::uint64_t> states;
-  std::unordered_set<std::uint64_t> transitions;
-  std::uint64_t schedules = 0;
-  std::uint64_t lives = 0;            // of cells
-  std::uint64_t recoveries = 0;       // settled by a cell
-  std::uint64_t double_failures = 0;  // schedules with two or more failures inside a recovery
-  std::uint64_t voted_down = 0;
-  std::uint64_t joins = 0;
-};
 
 class Judge {
  public:

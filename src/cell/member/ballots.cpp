@@ -100,11 +100,8 @@ bool Ballots::read(CellId from, const Board& board, const View& view, std::uint6
     if (life_of_ballot(shown.ballot) != view[cell]) continue;
     if (shown.ballot > largest_ballot(cell) + ballot_jump_max) return false;
     if (cell == self_ && shown.ballot > largest_ballot(cell)) of(cell).opened_ns = now;
-    Opinion& before = of(cell).votes[static_cast<std::size_t>(from)];
-    // Who reads that it hangs knows better.
-    const bool is_new = shown.ballot > before.ballot;
-    if (cell == self_ && is_new && shown.accuser == 1) count_alarm(from, cell, shown, now);
-    before = shown;
+    of(cell).votes[static_cast<std::size_t>(from)] = shown;
+    if (cell == self_ && shown.closed == 1) count_alarms_about_us(shown.ballot, now);
     if (cell == self_ || cell == from || shown.ballot <= own(cell).ballot) continue;
     if (shown.closed == 1 || sabotage_.drop_votes) continue;
     open(cell, shown.ballot, false, shown.hint, now);
@@ -221,6 +218,19 @@ void Ballots::count_alarm(CellId accuser, CellId accused, const Opinion& vote,
   Accused& a = of(accuser);
   a.distrusted_until_ns = now + times_.alarm_memory_ns;
   if (!a.is_open) accuse(accuser, Hint::false_alarms, now);
+}
+
+// We have no ballot on ourselves that we could close. Not earlier than the others: a ballot on the
+// accuser that they take up before they have counted has their votes as innocent.
+void Ballots::count_alarms_about_us(std::uint32_t ballot, std::uint64_t now) {
+  Accused& a = of(self_);
+  if (ballot <= a.counted_ballot) return;
+  a.counted_ballot = ballot;
+  for (std::size_t voter = 0; voter < a.votes.size(); ++voter) {
+    const Opinion& vote = a.votes[voter];
+    if (vote.ballot != ballot || vote.accuser == 0) continue;
+    count_alarm(static_cast<CellId>(voter), self_, vote, now);
+  }
 }
 
 void Ballots::begin_life(CellId cell, Life life) {

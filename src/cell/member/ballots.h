@@ -74,6 +74,7 @@ class Ballots {
     std::uint64_t next_power_ns = 0;
     std::uint64_t quiet_until_ns = 0;       // our own alarms about it are held back
     std::uint64_t distrusted_until_ns = 0;  // it raised a false alarm twice
+    std::uint32_t counted_ballot = 0;       // of those on ourselves: its alarms were counted
     std::vector<Opinion> votes;             // of the others, as read last
     std::vector<std::uint64_t> alarms_ns;   // when each of the others accused it falsely; 0: never
   };
@@ -95,6 +96,7 @@ class Ballots {
   Count count(CellId cell, std::uint32_t ballot, CellSet voters) const;
   void close_down(CellId cell, CellSet voters, std::uint64_t now);
   void count_alarm(CellId accuser, CellId accused, const Opinion& vote, std::uint64_t now);
+  void count_alarms_about_us(std::uint32_t ballot, std::uint64_t now);
   void evaluate_one(CellId cell, CellSet live, std::uint64_t now);
   void contest(CellSet live, std::uint64_t now);
 

@@ -50,8 +50,14 @@ void SimMachine::note(std::uint64_t what) {
 void SimMachine::at(std::uint64_t time_ns, CellId node, std::function<void()> action) {
   HIVE_CHECK(time_ns >= now_);
   const std::uint32_t life = node == no_node ? 0 : nodes_[index(node)].life;
-  events_.push({time_ns, events_put_++, node, life,
-                std::make_shared<std::function<void()>>(std::move(action))});
+  if (free_actions_.empty()) {
+    free_actions_.push_back(static_cast<std::uint32_t>(actions_.size()));
+    actions_.emplace_back();
+  }
+  const std::uint32_t place = free_actions_.back();
+  free_actions_.pop_back();
+  actions_[place] = std::move(action);
+  events_.push({time_ns, events_put_++, node, life, place});
 }
 
 void SimMachine::on_mail(CellId node, std::function<void()> handler) {
@@ -63,16 +69,18 @@ bool SimMachine::step() {
   const Event event = events_.top();
   events_.pop();
   now_ = event.time_ns;
+  const std::function<void()> action = std::exchange(actions_[event.action], nullptr);
+  free_actions_.push_back(event.action);
   note(event.order << 8 | static_cast<std::uint64_t>(event.node + 1));
   if (event.node != no_node) {
     Node& node = nodes_[index(event.node)];
     if (node.dead || node.life != event.life) return true;
     if (node.stopped) {
-      node.held.push_back(*event.action);
+      node.held.push_back(action);
       return true;
     }
   }
-  (*event.action)();
+  action();
   return true;
 }
 

@@ -132,12 +132,13 @@ class SimMachine {
     bool stopped = false;
     bool memory_failed = false;
   };
+  // Small, for a heap moves its events about.
   struct Event {
     std::uint64_t time_ns;
     std::uint64_t order;  // of those at the same time, the one that was put in first
     CellId node;
-    std::uint32_t life;  // of the node, at the time when it was put in
-    std::shared_ptr<std::function<void()>> action;
+    std::uint32_t life;    // of the node, at the time when it was put in
+    std::uint32_t action;  // index into actions_
     bool operator>(const Event& other) const {
       return time_ns != other.time_ns ? time_ns > other.time_ns : order > other.order;
     }
@@ -161,6 +162,8 @@ class SimMachine {
   std::vector<Node> nodes_;
   std::vector<Pair> pairs_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::vector<std::function<void()>> actions_;
+  std::vector<std::uint32_t> free_actions_;
 };
 
 }  // namespace hive::machine
