@@ -1,13 +1,13 @@
 /*
- * The votes on whether a cell that is still alive may be switched off, as docs/agreement.md has them
- * and src/cell/member/ballots.cpp does them. recovery.pml takes them for granted. README.md says
- * what is left out and why.
+ * The votes on whether a cell that is still alive may be switched off, as docs/agreement.md has
+ * them and src/cell/member/ballots.cpp does them. recovery.pml takes them for granted.
+ * README.md says what is left out and why.
  *
  *   N          cells
  *   FAILURES   so many crashes and hangs, each at any moment
  *   WRONG      so many times a probe finds a sound cell guilty
- *   SLOW       a sound cell may also be too late to vote, or to contest; who is switched off then is
- *              not asked, but somebody is left all the same
+ *   SLOW       a sound cell may also be too late to vote, or to contest; who is switched off then
+ *              is not asked, but somebody is left all the same
  *   HANG_IN_LOCK  cells also hang while they hold the fence lock; nobody promises anything then
  *   TRACE, RUNS_MAX, UNCHECKED  as in recovery.pml
  *
@@ -29,83 +29,7 @@
 #define assert(condition) skip
 #endif
 
-#define AT(i, k) ((i) * N + (k))
-#define VOTE(i, k, j) ((AT(i, k)) * N + (j))
-
-#define RUNS 0
-#define HANGS 1
-#define OFF 2
-byte power[N];
-byte failures = FAILURES;
-byte wrong = WRONG;
-bit was_wrong[N];
-bit excused; /* the last sound cell failed: nobody has to be left */
-bit doomed[N]; /* somebody is just switching it off */
-
-/* Opinions: eight times the number of the ballot, and a cell::Verdict. */
-#define BALLOT(opinion) ((opinion) >> 3)
-#define VERDICT(opinion) ((opinion) & 7)
-#define INNOCENT 1
-#define GUILTY 2
-#define DECIDED_INNOCENT 3
-#define DECIDED_GUILTY 4
-
-byte dead[N];          /* the view: a bit for each node that was seen off */
-byte own[N * N];       /* [AT(i, k)]: i's opinion on k, on its board */
-byte votes[N * N * N]; /* [VOTE(i, k, j)]: j's, as i read it last */
-bit is_open[N * N];
-bit is_old[N * N];
-byte probing[N * N];   /* 1: a probe is under way; 2: and began when the cell hung already */
-byte asked[N * N];     /* for the fence lock of this epoch */
-byte contested[N];     /* the ballot on itself for which it asked */
-bit condemns[N * N];   /* ordered to switch it off */
-byte holding[N];       /* 1 + the cell of whom it will decide, with the lock */
-byte lock[N + 1];      /* by epoch: 1 + who holds it */
-
-hidden byte k;
-hidden byte j2;
-hidden byte x;
-hidden byte n;
-hidden byte guilty;
-hidden byte innocent;
-hidden byte missing;
-hidden byte decided;
-hidden byte largest;
-
-#define LIVES(i, k) (!((dead[i] >> (k)) & 1))
-#if N == 4
-#define DEAD_COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
-#define ANY(CONDITION, i, j) \
-  (CONDITION(i, 0, j) || CONDITION(i, 1, j) || CONDITION(i, 2, j) || CONDITION(i, 3, j))
-#define OPINION(i, k) BALLOT(own[AT(i, k)]), VERDICT(own[AT(i, k)])
-#define RESULT(i) \
-  printf(" : %d %d %d %d %d %d %d %d\n", OPINION(i, 0), OPINION(i, 1), OPINION(i, 2), OPINION(i, 3))
-#else
-#define DEAD_COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1))
-#define ANY(CONDITION, i, j) (CONDITION(i, 0, j) || CONDITION(i, 1, j) || CONDITION(i, 2, j))
-#define OPINION(i, k) BALLOT(own[AT(i, k)]), VERDICT(own[AT(i, k)])
-#define RESULT(i) printf(" : %d %d %d %d %d %d\n", OPINION(i, 0), OPINION(i, 1), OPINION(i, 2))
-#endif
-#ifdef ONE_LOCK
-#define EPOCH(i) 1
-#else
-#define EPOCH(i) (DEAD_COUNT(dead[i]) + 1)
-#endif
-
-/* Somebody who lives, as far as i knows, shows that i is to be switched off: i decides nothing any
-   more. If nothing comes of that for a while, the other hangs itself, and i may. */
-#define CONDEMNED_BY(i, j, unused) \
-  (VERDICT(votes[VOTE(i, i, j)]) == DECIDED_GUILTY && power[j] == RUNS)
-#ifdef CONDEMNED_DECIDES
-#define IS_CONDEMNED(i) false
-#else
-#define IS_CONDEMNED(i) ANY(CONDEMNED_BY, i, 0)
-#endif
-#ifdef MINORITY_DECIDES
-#define IS_MAJORITY (guilty > 0)
-#else
-#define IS_MAJORITY (2 * guilty > n)
-#endif
+#include "ballots_state.pml"
 
 inline end_ballot(i, c) {
   is_open[AT(i, c)] = 0;
@@ -372,7 +296,8 @@ inline check_switch_off(c) {
 #else
 /* Voters that are sound have all spoken by then; if only the accused is left, so has that. */
 #define IS_WAITED_FOR(i, j, c) \
-  ((j) != (i) && LIVES(i, j) && power[j] == RUNS && ((j) != (c) || DEAD_COUNT(dead[i]) == N - 2) && \
+  ((j) != (i) && LIVES(i, j) && power[j] == RUNS && \
+   ((j) != (c) || DEAD_COUNT(dead[i]) == N - 2) && \
    (BALLOT(votes[VOTE(i, c, j)]) != BALLOT(own[AT(i, c)]) || VERDICT(votes[VOTE(i, c, j)]) == 0))
 #if N == 4
 #define WAITS(i, c, unused) \
@@ -408,110 +333,4 @@ end:
   od
 }
 
-/* It will not act any more; its board can still be read until it is seen off. */
-inline stop(c) {
-  for (k : 0 .. N - 1) {
-    is_open[AT(c, k)] = 0;
-    is_old[AT(c, k)] = 0;
-    probing[AT(c, k)] = 0;
-    asked[AT(c, k)] = 0;
-    condemns[AT(c, k)] = 0;
-    for (j2 : 0 .. N - 1) {
-      votes[VOTE(c, k, j2)] = 0
-    }
-  }
-  contested[c] = 0;
-  if
-  :: power[c] == OFF -> doomed[c] = 0; holding[c] = 0; release(c)
-  :: else
-  fi
-}
-
-#ifdef TRACE
-bit waits;
-#ifndef RUNS_MAX
-#define RUNS_MAX 1
-#endif
-byte runs = RUNS_MAX;
-#define MAY_FAIL(c) (waits == 0 && failures > 0 && power[c] == RUNS)
-#define WAIT_AGAIN waits = 1
-inline begin_again() {
-  printf("@ end\n");
-  runs--;
-  for (n : 0 .. N - 1) {
-    power[n] = OFF;
-    stop(n);
-    power[n] = RUNS;
-    was_wrong[n] = 0;
-    dead[n] = 0;
-    for (k : 0 .. N - 1) {
-      own[AT(n, k)] = 0
-    }
-  }
-  excused = 0;
-  failures = FAILURES;
-  wrong = WRONG;
-  waits = 1;
-  n = 0;
-  printf("@ ballots %d\n", N)
-}
-#else
-/* The cells are all alike: those that fail first have the highest numbers. */
-#define MAY_FAIL(c) \
-  (failures > 0 && power[c] == RUNS && (c) == N - 1 - (FAILURES - failures))
-#define WAIT_AGAIN skip
-#endif
-#ifdef HANG_IN_LOCK
-#define MAY_HANG(c) true
-#else
-#define MAY_HANG(c) (holding[c] == 0)
-#endif
-
-inline excuse() {
-  excused = 1;
-  for (k : 0 .. N - 1) {
-    excused = excused & (power[k] != RUNS || doomed[k])
-  }
-}
-
-#define WORLD_STEPS(c) \
-  :: d_step { doomed[c] -> power[c] = OFF; stop(c); printf("@ off %d\n", c) } \
-  :: d_step { MAY_FAIL(c) -> \
-              failures--; power[c] = OFF; excuse(); stop(c); WAIT_AGAIN; printf("@ off %d\n", c) } \
-  :: d_step { MAY_FAIL(c) && MAY_HANG(c) -> \
-              failures--; power[c] = HANGS; excuse(); stop(c); WAIT_AGAIN; printf("@ hang %d\n", c) }
-
-/* Whoever hangs was switched off, if anybody is there, and that is known. The votes
-   have left somebody. */
-inline check_end() {
-  for (k : 0 .. N - 1) {
-    n = n + (power[k] == RUNS);
-    for (j2 : 0 .. N - 1) {
-      assert(power[k] != RUNS || power[j2] != HANGS);
-      assert(power[k] != RUNS || LIVES(k, j2) == (power[j2] != OFF))
-    }
-  }
-  assert(n > 0 || excused);
-  n = 0
-}
-
-active proctype world() {
-end:
-  do
-  WORLD_STEPS(0)
-  WORLD_STEPS(1)
-  WORLD_STEPS(2)
-#if N == 4
-  WORLD_STEPS(3)
-#endif
-#ifdef TRACE
-  :: waits -> skip
-  :: waits -> skip
-  :: waits -> skip
-  :: waits -> waits = 0
-  :: timeout && runs > 0 -> d_step { check_end(); begin_again() }
-#else
-  :: timeout -> d_step { check_end() }; break
-#endif
-  od
-}
+#include "ballots_world.pml"

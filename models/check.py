@@ -3,8 +3,8 @@
 
 check.py [--cells 3|4] [--only TEXT] [--keep DIR]
 
-A property is good if spin has seen all states and found no error; a mutated model, if spin finds an
-error. A search that was cut short (depth, memory) is never good. Status 0 if all are good.
+A property is good if spin has seen all states and found no error; a mutated model, if spin finds
+an error. A search that was cut short (depth, memory) is never good. Status 0 if all are good.
 """
 import argparse
 import pathlib

@@ -1,5 +1,5 @@
-// The machine that a trace of a model takes place on: MemberCores, whose boards others read when the
-// trace says so, and the facts about the nodes.
+// The machine that a trace of a model takes place on: MemberCores, whose boards others read when
+// the trace says so, and the facts about the nodes.
 #pragma once
 
 #include <cstdint>
