@@ -3,8 +3,8 @@
 
 check.py [--cells 3|4] [--only TEXT] [--keep DIR]
 
-A property is good if spin has seen all states and found no error; a mutated model, if spin finds an
-error. A search that was cut short (depth, memory) is never good. Status 0 if all are good.
+A property is good if spin has seen all states and found no error; a mutated model, if spin finds
+an error. A search that was cut short (depth, memory) is never good. Status 0 if all are good.
 """
 import argparse
 import pathlib
@@ -29,11 +29,18 @@ PROPERTIES = {
         (ENDS, "recovery", "FAILURES=2 LIES"),
         (SAFETY, "recovery", "FAILURES=2 JOINS=1"),
         (ENDS, "recovery", "FAILURES=2 JOINS=1"),
+        (SAFETY, "ballots", "FAILURES=2 WRONG=0"),
+        (ENDS, "ballots", "FAILURES=2 WRONG=0"),
+        (SAFETY, "ballots", "FAILURES=1 WRONG=1"),
+        (ENDS, "ballots", "FAILURES=1 WRONG=1"),
+        (SAFETY, "ballots", "FAILURES=2 WRONG=1"),
         (MUTANT, "recovery", "FAILURES=2 SKIP_FIRST_BARRIER"),
         (MUTANT, "recovery", "FAILURES=2 SKIP_SECOND_BARRIER"),
         (MUTANT, "recovery", "FAILURES=2 SETTLE_BEFORE_OFF"),
         (MUTANT, "recovery", "FAILURES=2 NO_RESTART"),
         (MUTANT, "recovery", "FAILURES=2 LIES BELIEVE_DEATHS"),
+        (MUTANT, "ballots", "FAILURES=0 WRONG=1 MINORITY_DECIDES"),
+        (MUTANT, "ballots", "FAILURES=1 WRONG=2 CONDEMNED_DECIDES"),
     ],
     4: [
         (SAFETY, "recovery", "FAILURES=2"),
@@ -44,6 +51,12 @@ PROPERTIES = {
         (ENDS, "recovery", "FAILURES=2 LIES"),
         (SAFETY, "recovery", "FAILURES=2 JOINS=1"),
         (ENDS, "recovery", "FAILURES=1 JOINS=1"),
+        (SAFETY, "ballots", "FAILURES=2 WRONG=0"),
+        (ENDS, "ballots", "FAILURES=2 WRONG=0"),
+        (SAFETY, "ballots", "FAILURES=1 WRONG=1"),
+        (ENDS, "ballots", "FAILURES=1 WRONG=1"),
+        (SAFETY, "ballots", "FAILURES=2 WRONG=0"),
+        (ENDS, "ballots", "FAILURES=2 WRONG=0"),
         (MUTANT, "recovery", "FAILURES=2 SKIP_FIRST_BARRIER"),
         (MUTANT, "recovery", "FAILURES=2 SKIP_SECOND_BARRIER"),
         (MUTANT, "recovery", "FAILURES=2 SETTLE_BEFORE_OFF"),

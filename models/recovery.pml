@@ -9,8 +9,9 @@
  *   TRACE      for simulation: RUNS_MAX runs, failures at random times, each step is printed
  *   UNCHECKED  assertions do nothing: for traces of mutations
  *
- * A run that has come to rest must have ended well (check_end), and no run may go on for ever: each
- * step brings something forward, so there must be no cycle. Together that is more than liveness
+ * A run that has come to rest must have ended well (check_end), and no run may go on for ever:
+ * every step brings something forward, so there must be no cycle.
+ * Together that is more than liveness
  * under weak fairness.
  *
  * Mutations, each of which must be found: SKIP_FIRST_BARRIER, SKIP_SECOND_BARRIER,
@@ -35,101 +36,7 @@
 #define assert(condition) skip
 #endif
 
-/* Views: four bits for each node's life. */
-#define LIFE(v, k) (((v) >> (4 * (k))) & 15)
-#define LIVE(v, k) (((v) >> (4 * (k))) & 1)
-#define WITH(v, k, life) (((v) & ~(15 << (4 * (k)))) | ((life) << (4 * (k))))
-#if N == 4
-#define TOPS 34952 /* the highest bit of each life */
-#define ALL_ALIVE 4369
-#define LOWEST(v) (LIVE(v, 0) -> 0 : (LIVE(v, 1) -> 1 : (LIVE(v, 2) -> 2 : 3)))
-#define SUM(v) (LIFE(v, 0) + LIFE(v, 1) + LIFE(v, 2) + LIFE(v, 3))
-#define EVERY(CONDITION, i, p) \
-  (CONDITION(i, 0, p) && CONDITION(i, 1, p) && CONDITION(i, 2, p) && CONDITION(i, 3, p))
-#else
-#define TOPS 2184
-#define ALL_ALIVE 273
-#define LOWEST(v) (LIVE(v, 0) -> 0 : (LIVE(v, 1) -> 1 : 2))
-#define SUM(v) (LIFE(v, 0) + LIFE(v, 1) + LIFE(v, 2))
-#define EVERY(CONDITION, i, p) (CONDITION(i, 0, p) && CONDITION(i, 1, p) && CONDITION(i, 2, p))
-#endif
-#define CONTAINS(v, w) (((((v) | TOPS) - (w)) & TOPS) == TOPS)
-#define EPOCH(v) (SUM(v) - N + 1)
-#define AT(i, j) ((i) * N + (j))
-
-/* As cell::Phase. */
-#define JOINING 0
-#define CLOSING 1
-#define CLOSED 2
-#define DISCARDING 3
-#define DISCARDED 4
-#define SETTLED 5
-
-/* What really is. A node that is off never runs again under the same incarnation. */
-#define RUNS 0
-#define HANGS 1
-#define OFF 2
-byte power[N];
-byte incarnation[N] = 1;
-byte failures = FAILURES;
-byte joins = JOINS;
-#ifdef LIES
-#if JOINS
-#error not both
-#endif
-byte lies[N];   /* 1: its board is corrupt, and shows */
-byte victim[N]; /* this node dead, whatever it knows; once it is dead that is no lie any more */
-#define IS_LYING(j) (lies[j] * (power[victim[j]] != OFF))
-#define SHOWN(j) (view[j] + (view[j] & (IS_LYING(j) << (4 * victim[j]))))
-#define IS_SOUND(j) (power[j] == RUNS && !lies[j])
-#define lies_exist true
-#else
-#define lies_exist false
-#define SHOWN(j) view[j]
-#define IS_SOUND(j) (power[j] == RUNS)
-#endif
-
-/* The boards, and what else the cores know. */
-int view[N] = ALL_ALIVE;
-byte phase[N] = SETTLED;
-int round_view[N] = ALL_ALIVE;
-int seen_view[N * N];   /* [AT(i, j)]: of j's board as i read it last; 0 once that is outdated */
-byte seen_phase[N * N];
-#if JOINS
-byte attached[N * N] = 1; /* incarnation */
-byte unreachable[N * N]; /* incarnation that could not be attached to */
-#define ATTACHED(i, k) attached[AT(i, k)]
-#define KNOWS_GONE(i, k, number) (unreachable[AT(i, k)] >= (number))
-#else
-#define ATTACHED(i, k) 1
-#define KNOWS_GONE(i, k, number) false
-#endif
-
-/* For the properties only. holds: what j has of d; twice d's incarnation: it reaches pages that d
-   shares with it; one less: these are closed, not discarded yet; 0: nothing. */
-byte holds[N * N] = 2;
-int live_set[FAILURES + JOINS + 2]; /* settled by anybody; by epoch */
-
-hidden byte k;
-hidden byte d;
-hidden byte life;
-hidden int theirs;
-hidden byte others_phase;
-hidden byte grew;
-
-#define IS_OFF(x, number) (incarnation[x] > (number) || power[x] == OFF)
-#define IS_MEMBER(i) (phase[i] != JOINING)
-/* Of others' phases only this much matters. */
-#if JOINS
-#define SEEN(p) ((p) == DISCARDING -> CLOSED : (p))
-#else
-#define SEEN(p) ((p) == DISCARDING -> CLOSED : ((p) == SETTLED -> DISCARDED : (p)))
-#endif
-
-/* What tests/member/model_replay reads; printed in simulation and along error trails only. */
-#define SAY1(text, i) printf(text, i, view[i], phase[i])
-#define SAY2(text, i, j) printf(text, i, j, view[i], phase[i])
-#define SAY_WORLD(text, x) printf(text, x)
+#include "recovery_state.pml"
 
 #define HAS_REACHED(i, j, p) \
   ((j) == (i) || !LIVE(round_view[i], j) || \
@@ -367,7 +274,8 @@ inline look(i, x) {
   :: d_step { acts && (j) != _pid && CAN_READ(_pid, j) && !IS_REFUSED(_pid, j) && \
               IS_NEWS(_pid, j) -> read(_pid, j); SAY2("@ read %d %d : %d %d\n", _pid, j) } \
   :: d_step { acts && (j) != _pid && LIVE(view[_pid], j) && \
-              IS_OFF(j, (LIFE(view[_pid], j) + 1) / 2) -> look(_pid, j); SAY2("@ look %d %d : %d %d\n", _pid, j) } \
+              IS_OFF(j, (LIFE(view[_pid], j) + 1) / 2) -> \
+              look(_pid, j); SAY2("@ look %d %d : %d %d\n", _pid, j) } \
   :: SWITCH_OFF(j) \
   ATTACH(j)
 
@@ -484,131 +392,4 @@ end:
   od
 }
 
-/* Without joins the cells are all alike: it does not matter which ones fail. */
-#if JOINS || defined(TRACE)
-#define MAY_FAIL(x) true
-#else
-#define MAY_FAIL(x) ((x) == N - 1 - (FAILURES - failures))
-#endif
-#ifdef TRACE
-bit waits;
-#ifndef RUNS_MAX
-#define RUNS_MAX 1
-#endif
-byte runs = RUNS_MAX;
-#define IS_TIME (waits == 0)
-#else
-#define IS_TIME true
-#endif
-
-#ifdef LIES
-#define LIE(x, y) \
-  :: d_step { IS_TIME && failures > 0 && power[x] == RUNS && (x) != (y) && MAY_FAIL(x) -> \
-              failures--; lies[x] = 1; victim[x] = y }
-#define LIES_OF(x) LIE(x, 0) LIE(x, 1) LIE(x, N - 2) LIE(x, N - 1)
-#else
-#define LIES_OF(x)
-#endif
-
-#define FAILURES_OF(x) \
-  :: d_step { IS_TIME && failures > 0 && power[x] == RUNS && MAY_FAIL(x) -> \
-              failures--; power[x] = OFF; forget_node(x); WAIT_AGAIN; SAY_WORLD("@ off %d\n", x) } \
-  :: d_step { IS_TIME && failures > 0 && power[x] == RUNS && MAY_FAIL(x) -> \
-              failures--; power[x] = HANGS; forget_node(x); WAIT_AGAIN; SAY_WORLD("@ hang %d\n", x) } \
-  LIES_OF(x) \
-  REBOOT(x)
-
-#if JOINS
-#define ASKS_FOR(i, x, p) \
-  (power[i] == RUNS && phase[i] == SETTLED && LOWEST(view[i]) == (i) && !LIVE(view[i], x))
-#define NOT_ASKED_FOR(i, x, p) (!ASKS_FOR(x, i, p))
-#define REBOOT(x) \
-  :: d_step { joins > 0 && power[x] == OFF && !EVERY(NOT_ASKED_FOR, x, 0) -> \
-              reboot(x); SAY_WORLD("@ reboot %d\n", x) } \
-  :: d_step { power[x] == HANGS && phase[x] == JOINING -> /* the monitor's work */ \
-              power[x] = OFF; forget_node(x); SAY_WORLD("@ off %d\n", x) }
-inline reboot(x) {
-  joins--;
-  incarnation[x]++;
-  power[x] = RUNS;
-  view[x] = 0;
-  round_view[x] = 0;
-  phase[x] = JOINING;
-  for (k : 0 .. N - 1) {
-    attached[AT(x, k)] = 0;
-    unreachable[AT(x, k)] = 0
-  }
-  attached[AT(x, x)] = incarnation[x]
-}
-#else
-#define REBOOT(x)
-#endif
-
-/* At rest, with all failures over: whoever runs has settled, the same and the truth. */
-inline check_end() {
-  for (k : 0 .. N - 1) {
-    assert(power[k] != HANGS);
-    assert(power[k] != RUNS || phase[k] == SETTLED);
-    for (d : 0 .. N - 1) {
-      assert(power[k] != RUNS || LIVE(view[k], d) == (power[d] == RUNS));
-      assert(power[k] != RUNS || power[d] != RUNS || view[k] == view[d])
-    }
-  }
-}
-
-#ifdef TRACE
-/* Any number of failures up to the greatest, at any time. */
-#define WAIT_AGAIN waits = 1
-inline begin_again() {
-  printf("@ end\n");
-  runs--;
-  for (k : 0 .. N - 1) {
-    power[k] = RUNS;
-    incarnation[k] = 1;
-    view[k] = ALL_ALIVE;
-    round_view[k] = ALL_ALIVE;
-    phase[k] = SETTLED;
-    for (d : 0 .. N - 1) {
-      seen_view[AT(k, d)] = 0;
-      seen_phase[AT(k, d)] = JOINING;
-      holds[AT(k, d)] = 2;
-#if JOINS
-      attached[AT(k, d)] = 1;
-      unreachable[AT(k, d)] = 0
-#endif
-    }
-  }
-  for (k : 0 .. FAILURES + JOINS + 1) {
-    live_set[k] = 0
-  }
-  failures = FAILURES;
-  joins = JOINS;
-  waits = 1
-}
-#else
-#define WAIT_AGAIN skip
-#endif
-
-active proctype world() {
-end:
-  do
-  FAILURES_OF(0)
-  FAILURES_OF(1)
-  FAILURES_OF(2)
-#if N == 4
-  FAILURES_OF(3)
-#endif
-#ifdef TRACE
-  :: waits -> skip
-  :: waits -> skip
-  :: waits -> skip
-  :: waits -> skip
-  :: waits -> waits = 0
-#endif
-#ifdef TRACE
-  :: timeout && runs > 0 -> d_step { check_end(); begin_again(); SAY_WORLD("@ start %d\n", N) }
-#else
-  :: timeout -> d_step { check_end(); skip }; break
-#endif
-  od
-}
+#include "recovery_world.pml"

@@ -1,7 +1,7 @@
-// Replays traces of the Promela models (models/) on real MemberCores: reads the steps from standard
-// input, gives each to the core of the cell that takes it, and compares what the core shows and
-// orders with what the model says. models/README.md has the form of the traces. Driven by
-// model_replay.py; says where they differ, and then ends with status 1.
+// Replays traces of the Promela models (models/) on real MemberCores: reads the steps from
+// standard input, gives each to the core of the cell that takes it, and compares what the core
+// shows and orders with what the model says. models/README.md has the form of the traces. Driven
+// by model_replay.py; says where they differ, and then ends with status 1.
 #include <cstdio>
 #include <iostream>
 #include <sstream>

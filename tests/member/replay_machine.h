@@ -1,5 +1,5 @@
-// The machine that a trace of a model takes place on: MemberCores, whose boards others read when the
-// trace says so, and the facts about the nodes.
+// The machine that a trace of a model takes place on: MemberCores, whose boards others read when
+// the trace says so, and the facts about the nodes.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ class ReplayMachine {
     const CellId self;
     Power power = Power::runs;
     std::uint64_t incarnation = 1;
-    std::uint64_t now = 0;  // each cell has a time of its own
+    std::uint64_t now = 1'000;  // each cell has a time of its own
     std::optional<cell::MemberCore> core;
     std::vector<cell::MemberOrder> open;   // probes, fence locks, switching off: not obeyed yet
     std::vector<cell::MemberOrder> fresh;  // what the step that is being taken ordered
