@@ -52,8 +52,9 @@ int maintain(const char* what, const MaintainArguments& arguments, std::uint64_t
       *machine, {{"op", what}, {"cell", cell}, {"grace_ms", grace_ns / ns_per_ms}},
       grace_ns + patience_ns);
   if (answer.asked == Asked::down) {
-    return complain(Refusal{monitor::exit_failed, "the machine's monitor is gone, and no other has "
-                                                  "taken over; see hive status"});
+    return complain(Refusal{monitor::exit_failed,
+                            "the machine's monitor is gone, and no other has "
+                            "taken over; see hive status"});
   }
   if (answer.asked == Asked::silent) {
     return complain(Refusal{monitor::exit_failed,

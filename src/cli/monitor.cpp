@@ -17,8 +17,9 @@ void add_monitor(CLI::App& app, Context& context) {
   command->group("");  // in no help
   command->add_option("--adopt", arguments->dir, "Its runtime directory")->required();
   command->add_option("--lock", arguments->lock, "Descriptor of its lock")->required();
-  command->callback(
-      [arguments, &context] { context.status = monitor::take_over(arguments->dir, arguments->lock); });
+  command->callback([arguments, &context] {
+    context.status = monitor::take_over(arguments->dir, arguments->lock);
+  });
 }
 
 }  // namespace hive::cli

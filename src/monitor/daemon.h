@@ -26,8 +26,8 @@ Outcome<int> boot_in_foreground(const BootOptions& options,
                                 const std::function<void(const Booted&)>& report);
 
 // This process, which a kernel has started, becomes the monitor of the machine in `machine_dir`,
-// whose own has died. `lock`: the machine's lock. Returns the exit status when the machine is down,
-// at once when there is a monitor already.
+// whose own has died. `lock`: the machine's lock. Returns the exit status when the machine is
+// down, at once when there is a monitor already.
 int take_over(const std::string& machine_dir, int lock);
 
 }  // namespace hive::monitor

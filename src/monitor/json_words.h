@@ -1,4 +1,5 @@
-// Messages of others as JSON, and their members with a default for what is absent or of another kind.
+// Messages of others as JSON, and their members with a default for what is absent or of another
+// kind.
 #pragma once
 
 #include <cstdint>

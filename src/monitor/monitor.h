@@ -45,8 +45,8 @@ class Monitor {
   void release_waiter() { waiter_.reset(); }
   int waiter() const { return waiter_.get(); }
 
-  // Takes over a machine that runs: its boot record is the plan. Returns false when it has a monitor
-  // already, or there is nothing to take over.
+  // Takes over a machine that runs: its boot record is the plan. Returns false when it has a
+  // monitor already, or there is nothing to take over.
   bool adopt();
 
   // Watches until every node is gone, then removes the machine's files. Returns the exit status:

@@ -1,9 +1,10 @@
 // A monitor that takes over from one that has died. The machine ran on meanwhile.
 //
-// Everything it has to know is in the boot record, the node records, and what the kernels say: each
-// gives it the power switch of its node for a new channel. Nothing is waited for: a kernel that is
-// stopped answers when it runs again, and one that is dead refuses the connection at once. A node
-// that was being rebooted when the old monitor died ends itself; the recovery master asks again.
+// Everything it has to know is in the boot record, the node records, and what the kernels say:
+// each gives it the power switch of its node for a new channel. Nothing is waited for: a kernel
+// that is stopped answers when it runs again, and one that is dead refuses the connection at once.
+// A node that was being rebooted when the old monitor died ends itself; the recovery master asks
+// again.
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// `hive drain` and `hive reboot`. Who asks is answered when it has come to its end; the work goes on
-// also when nobody waits for it any more.
+// `hive drain` and `hive reboot`. Who asks is answered when it has come to its end; the work goes
+// on also when nobody waits for it any more.
 
 #include <algorithm>
 
@@ -72,7 +72,8 @@ void Monitor::reboot_order(Client& client, const Json& request) {
                                                node->id)));
   }
   if (node->is_member() && members() == 1) {
-    return send(client, no("refused", fmt::format("cell {} is the last one that lives", node->id)));
+    return send(client,
+                no("refused", fmt::format("cell {} is the last one that lives", node->id)));
   }
   client.waits_for = node->id;
   client.wants_up = true;

@@ -3,9 +3,9 @@
 //
 //   wanted -> (its turn) begin_comeback -> start report -> ready -> `connect` -> connected -> `go`
 //          -> up
-// Who fails on the way is started again, until it has failed too often; then it stays out, with the
-// reason in its record. A failure counts only when no other node died meanwhile: a joiner whose
-// peers die under its hands is not to blame.
+// Who fails on the way is started again, until it has failed too often; then it stays out, with
+// the reason in its record. A failure counts only when no other node died meanwhile: a joiner
+// whose peers die under its hands is not to blame.
 
 #include <algorithm>
 

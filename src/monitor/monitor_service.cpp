@@ -48,7 +48,8 @@ void Monitor::begin_shutdown(const char* why) {
   power_off_at_ns_ = now_ns() + orderly_ns;
   for (Client& client : clients_) {
     if (std::exchange(client.waits_for, -1) < 0) continue;
-    send(client, {{"ok", false}, {"code", "refused"}, {"error", "the machine is being shut down"}});
+    send(client,
+         {{"ok", false}, {"code", "refused"}, {"error", "the machine is being shut down"}});
   }
   for (Node& node : nodes_) {
     if (node.comeback.under_way) power_off(node);

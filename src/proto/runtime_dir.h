@@ -8,7 +8,8 @@
 //                     closes ends itself, so that a boot that is cut off leaves nothing
 //     monitor.sock    control requests to the monitor
 //     monitor.lock    flock'ed by the one process that is the monitor
-//     node<N>.json    what became of a node after the boot: {incarnation, state, reason}; the state
+//     node<N>.json    what became of a node after the boot: {incarnation, state, reason}; the
+//     state
 //                     is rebooting, up, draining, down or out. Written by the monitor, before an
 //                     incarnation starts, so that no number is ever used twice
 //     cell<N>.sock    attaching processes and control requests to a cell

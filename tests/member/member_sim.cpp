@@ -1,5 +1,5 @@
-// Runs schedules of failures through the protocol of agreement and recovery until one violates what
-// must hold. Prints the seed, which replays it: member_sim --seed N --schedules 1 --trace
+// Runs schedules of failures through the protocol of agreement and recovery until one violates
+// what must hold. Prints the seed, which replays it: member_sim --seed N --schedules 1 --trace
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
@@ -36,9 +36,10 @@ int main(int argc, char** argv) {
   const double seconds = static_cast<double>(hive::now_ns() - begin) / 1e9;
   fmt::print("seeds {} to {}: {} schedules without a violation in {:.1f} s\n", seed,
              seed + schedules - 1, coverage.schedules, seconds);
-  fmt::print("{} lives of cells ({:.0f} a second), {} recoveries settled, {} cells taken back in\n",
-             coverage.lives, static_cast<double>(coverage.lives) / seconds, coverage.recoveries,
-             coverage.joins);
+  fmt::print(
+      "{} lives of cells ({:.0f} a second), {} recoveries settled, {} cells taken back in\n",
+      coverage.lives, static_cast<double>(coverage.lives) / seconds, coverage.recoveries,
+      coverage.joins);
   fmt::print("{} schedules with two or more failures inside a recovery\n",
              coverage.double_failures);
   fmt::print("{} distinct states, {} distinct transitions\n", coverage.states.size(),

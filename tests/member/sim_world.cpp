@@ -58,7 +58,7 @@ struct World::Node final : cell::NodeFacts {
   std::optional<MemberCore> core;
   std::uint64_t incarnation = 1;
   std::array<std::uint64_t, max_cells> clocks{};  // of the others, as seen last
-  std::array<int, max_cells> late{};              // for how many of our ticks they have stood still
+  std::array<int, max_cells> late{};  // for how many of our ticks they have stood still
   std::uint64_t starved_until = 0;
   std::uint64_t waits_until = 0;  // for a processor: its next tick is late
   std::optional<Phase> dies_in;   // killed when it shows this phase
@@ -85,7 +85,8 @@ std::uint64_t World::between(std::uint64_t low_us, std::uint64_t high_us) {
 }
 
 void World::say(const std::string& text) {
-  if (options_.trace) std::printf("%9.3f ms  %s\n", static_cast<double>(machine_.now_ns()) / 1e6, text.c_str());
+  if (options_.trace)
+    std::printf("%9.3f ms  %s\n", static_cast<double>(machine_.now_ns()) / 1e6, text.c_str());
 }
 
 void World::boot_all() {
@@ -230,7 +231,8 @@ void World::tick(CellId cell) {
           seen.clock == n.clocks[static_cast<std::size_t>(other)]
               ? n.late[static_cast<std::size_t>(other)] + 1 : 0;
       n.clocks[static_cast<std::size_t>(other)] = seen.clock;
-      if (n.late[static_cast<std::size_t>(other)] >= late_ticks) n.core->on_hint(other, Hint::clock, now);
+      if (n.late[static_cast<std::size_t>(other)] >= late_ticks)
+        n.core->on_hint(other, Hint::clock, now);
     }
   }
   n.core->on_tick(now);
@@ -433,7 +435,9 @@ void World::note_state(CellId cell) {
       const Board& board = n.core->board();
       word = word * 8 + static_cast<std::uint64_t>(board.phase);
       for (CellId third = 0; third < cells_; ++third) {
-        word = word * 4 + (board.view[third] == view[third] ? 0 : board.view[third] < view[third] ? 1 : 2);
+        word = word * 4 + (board.view[third] == view[third]  ? 0
+                           : board.view[third] < view[third] ? 1
+                                                             : 2);
         word = mix(word, static_cast<std::uint64_t>(board.opinion(third).verdict) * 2 +
                              board.opinion(third).accuser);
       }

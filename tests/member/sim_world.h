@@ -33,7 +33,16 @@ class World {
 
  private:
   struct Node;
-  enum class FaultKind : std::uint8_t { kill, kill_in_phase, hang, pause, starve, accuse, lie, count_ };
+  enum class FaultKind : std::uint8_t {
+    kill,
+    kill_in_phase,
+    hang,
+    pause,
+    starve,
+    accuse,
+    lie,
+    count_
+  };
 
   Node& node(CellId cell) { return *nodes_[static_cast<std::size_t>(cell)]; }
   void boot_all();

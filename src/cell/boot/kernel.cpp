@@ -65,8 +65,8 @@ Result<void> Kernel::make_memory() {
   if (!for_power) return fail(for_power.error());
   const int fd = for_power->get();
   const char word = 'm';
-  if (auto sent = machine::channel_send(machine::kernel_fd_power, machine::bytes_of(word), {&fd, 1},
-                                        now_ns() + ns_per_s);
+  if (auto sent = machine::channel_send(machine::kernel_fd_power, machine::bytes_of(word),
+                                        {&fd, 1}, now_ns() + ns_per_s);
       !sent) {
     return sent;
   }
@@ -75,8 +75,8 @@ Result<void> Kernel::make_memory() {
   return {};
 }
 
-// One kernel at a time has the place of a cell: its socket, its panic record. An earlier incarnation
-// that has lost its monitor may still be on its way out.
+// One kernel at a time has the place of a cell: its socket, its panic record. An earlier
+// incarnation that has lost its monitor may still be on its way out.
 Result<void> Kernel::lock_place() {
   const std::string path = proto::cell_lock_file(config_.machine_dir, config_.self);
   place_lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -162,9 +162,11 @@ Result<void> Kernel::make_control() {
                        std::uint64_t address) { return injection_->inject(kind, how, address); },
       .takes_tasks = [this] { return takes_tasks(); },
       .shutdown = [this] { begin_shutdown(tasks_end_max_ns); },
-      .take_new_monitor = [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
+      .take_new_monitor =
+          [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); }});
-  control_.emplace(*loop_, [this](const ConnectionPtr& connection, machine::ChannelMessage message) {
+  control_.emplace(*loop_, [this](const ConnectionPtr& connection,
+                                  machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;
     return message.bytes.front() == std::byte{'{'}
                ? requests_->serve(connection, std::move(message))

@@ -1,4 +1,5 @@
-// The kernel of a cell, put together in levels; each uses only what the levels before it have made.
+// The kernel of a cell, put together in levels; each uses only what the levels before it have
+// made.
 //
 //   1 memory     the node's memory, the heap in it, the panic record, lifelines
 //   2 home       segments, gates, tasks: what this cell is for others
@@ -6,9 +7,9 @@
 //   4 peers      this cell attaches to all others; RPC with them            (order `connect`)
 //   5 up         receive loop, gate workers, detection; state `up`          (order `go`)
 //
-// A kernel whose incarnation is not the first joins cells that run (kernel_join.cpp): its memory is
-// tested in level 1; in level 4 it attaches to the cells that the order names, and waits until each
-// has attached back.
+// A kernel whose incarnation is not the first joins cells that run (kernel_join.cpp): its memory
+// is tested in level 1; in level 4 it attaches to the cells that the order names, and waits until
+// each has attached back.
 //
 // Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
 // detector, errands, and the one that only sleeps, for the lifelines.

@@ -2,8 +2,8 @@
 //
 // A joiner attaches to the live cells (connect_to), and each of them attaches back (attach_back).
 // Either side refuses what is not in order: a cell that has not yet done with the node's last
-// incarnation says `busy`, and the joiner tries again until its time is up; an incarnation that was
-// seen before is refused for good.
+// incarnation says `busy`, and the joiner tries again until its time is up; an incarnation that
+// was seen before is refused for good.
 
 #include <algorithm>
 
@@ -33,14 +33,17 @@ machine::NodeMemory::Test Kernel::memory_test() {
   return [this, deadline_ns](int memfd, std::uint64_t bytes) -> Result<void> {
     const std::string bad = proto::bad_frame_file(config_.machine_dir, config_.self);
     const std::uint64_t begin = now_ns();
-    const auto tested = machine::test_memory(memfd, bytes, deadline_ns, ::unlink(bad.c_str()) == 0);
+    const auto tested =
+        machine::test_memory(memfd, bytes, deadline_ns, ::unlink(bad.c_str()) == 0);
     if (!tested) {
       // The monitor keeps a node out that says so.
-      tell_monitor({{"event", "failed"}, {"check", "memory"}, {"cause", tested.error().message()}});
+      tell_monitor(
+          {{"event", "failed"}, {"check", "memory"}, {"cause", tested.error().message()}});
       return fail(tested.error());
     }
-    log(fmt::format("memory test: {} KiB in {} ms, {} KiB of them word by word", tested->bytes / 1024,
-                    (now_ns() - begin) / ns_per_ms, tested->thorough / 1024));
+    log(fmt::format("memory test: {} KiB in {} ms, {} KiB of them word by word",
+                    tested->bytes / 1024, (now_ns() - begin) / ns_per_ms,
+                    tested->thorough / 1024));
     return {};
   };
 }

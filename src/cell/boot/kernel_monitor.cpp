@@ -56,7 +56,8 @@ bool Kernel::take_monitor_message() {
     connector_ = std::thread([this, cells = to_join_] { connect_peers(cells); });
   } else if (op == "go" && !is_up_) {
     go();
-  } else if (op == "drain" && order.contains("grace_ms") && order["grace_ms"].is_number_unsigned()) {
+  } else if (op == "drain" && order.contains("grace_ms") &&
+             order["grace_ms"].is_number_unsigned()) {
     begin_shutdown(order["grace_ms"].get<std::uint64_t>() * ns_per_ms);
   } else if (op == "shutdown") {
     begin_shutdown(tasks_end_max_ns);
@@ -102,8 +103,8 @@ Result<void> Kernel::take_new_monitor(UniqueFd channel) {
   return {};
 }
 
-// The recovery master, which is the lowest live cell, asks for every node that is not there. To ask
-// twice does no harm: the incarnation tells the monitor which death is meant.
+// The recovery master, which is the lowest live cell, asks for every node that is not there. To
+// ask twice does no harm: the incarnation tells the monitor which death is meant.
 void Kernel::ask_for_reboots() {
   const CellSet live = membership_->live();
   if (shutdown_deadline_ns_ != 0 || !is_up_ || live.lowest() != config_.self) return;

@@ -33,7 +33,8 @@ int Kernel::run() {
     const bool ending = shutdown_deadline_ns_ != 0;
     loop_->run(ending ? shutdown_poll_ns : control_tick_ns, [this] {
       if (shutdown_deadline_ns_ != 0) continue_shutdown();
-      if (join_deadline_ns_ != 0 && now_ns() >= join_deadline_ns_) give_up("it did not join in time");
+      if (join_deadline_ns_ != 0 && now_ns() >= join_deadline_ns_)
+        give_up("it did not join in time");
       start_monitor_if_due();
       if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
     });
@@ -63,10 +64,10 @@ void Kernel::go() {
   tell_monitor({{"event", "up"}});
 }
 
-// The clock word is advanced here and nowhere else, after the servers have shown progress: a receive
-// loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each stops it.
-// Ticks fall on multiples of their length, on all cells at once: waking a processor that sleeps
-// costs more than what a tick does, and so it is woken once for all.
+// The clock word is advanced here and nowhere else, after the servers have shown progress: a
+// receive loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each
+// stops it. Ticks fall on multiples of their length, on all cells at once: waking a processor that
+// sleeps costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
   const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
     return (now / length + 1) * length;

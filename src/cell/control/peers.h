@@ -42,13 +42,13 @@ struct Peer {
 };
 
 // Attaches this kernel to another cell (the kernel's side of attach.h). Blocks up to deadline_ns.
-// Errors: cell_down, timed_out, version, corrupt (an answer that makes no sense), busy (the cell has
-// not yet done with this node's last incarnation), host.
+// Errors: cell_down, timed_out, version, corrupt (an answer that makes no sense), busy (the cell
+// has not yet done with this node's last incarnation), host.
 Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
                           std::uint64_t deadline_ns);
 
-// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now on.
-// Errors: host.
+// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now
+// on. Errors: host.
 Result<void> truncate_memory(const Peer& peer);
 
 // The peers by cell. Thread-safe.

@@ -91,8 +91,8 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     const auto lost = leave_locks_locked(*client, nullptr);
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
-  // One that detaches lives on, and so may one whose connection ended by mistake: it must not store
-  // to the pages any more. Of a dead one Linux says so at once.
+  // One that detaches lives on, and so may one whose connection ended by mistake: it must not
+  // store to the pages any more. Of a dead one Linux says so at once.
   const bool closes = why != Leave::cell_down && !locks.empty();
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {

@@ -203,7 +203,8 @@ void Ballots::begin_life(CellId cell, Life life) {
 
 void Ballots::skip_past(const Board& board) {
   for (CellId cell = 0; cell < max_cells; ++cell) {
-    if (cell == self_ || life_of_ballot(board.opinion(cell).ballot) != life_of_ballot(own(cell).ballot))
+    if (cell == self_ ||
+        life_of_ballot(board.opinion(cell).ballot) != life_of_ballot(own(cell).ballot))
       continue;
     Opinion& mine = own(cell);
     mine.ballot = std::max(mine.ballot, board.opinion(cell).ballot);

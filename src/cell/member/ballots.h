@@ -1,5 +1,5 @@
-// Accusations and votes: whether a cell that is still alive may be switched off. Pure state, driven
-// by member_core.h; docs/agreement.md says what the rules are.
+// Accusations and votes: whether a cell that is still alive may be switched off. Pure state,
+// driven by member_core.h; docs/agreement.md says what the rules are.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ namespace hive::cell {
 
 struct BallotTimes {
   std::uint64_t ballot_max_ns = 200'000'000;        // who has not spoken by then is not waited for
-  std::uint64_t contest_ns = 25'000'000;            // for the only other cell to show that it lives
+  std::uint64_t contest_ns = 25'000'000;  // for the only other cell to show that it lives
   std::uint64_t fence_retry_ns = 5'000'000;         // its holder may have died
   std::uint64_t alarm_memory_ns = 10'000'000'000;   // how long a false alarm counts
   std::uint64_t power_retry_ns = 10'000'000;        // between two times of switching off

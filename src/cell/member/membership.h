@@ -1,10 +1,10 @@
 // The live set: which cells this cell takes part with, under an epoch number.
 //
-// This is the small first form of failure handling, behind the interface that agreement and recovery
-// will keep: a cell that dies is noticed through its lifeline (or because its memory gives bus
-// errors, or its power process is dead), powered off, and marked down here. Death needs no vote.
-// The epoch is one more than the number of cells that were lost, so that cells that saw the same
-// deaths are in the same epoch.
+// This is the small first form of failure handling, behind the interface that agreement and
+// recovery will keep: a cell that dies is noticed through its lifeline (or because its memory
+// gives bus errors, or its power process is dead), powered off, and marked down here. Death needs
+// no vote. The epoch is one more than the number of cells that were lost, so that cells that saw
+// the same deaths are in the same epoch.
 //
 // Order in mark_down(), which later code relies on:
 //   1. the node is powered off and known dead: nothing on it stores any more

@@ -75,8 +75,8 @@ class NodeMemory {
   // Creates, populates and maps the node's memory in its own kernel: kernel memory writable and
   // then sealed against any further writable mapping, user memory behind the firewall like
   // everybody else's. reserve_machine_range() comes first. Errors: exhausted (the host has not
-  // enough memory), host, and those of `test`, which is given kernel and user memory before anybody
-  // else sees them, and leaves them zero.
+  // enough memory), host, and those of `test`, which is given kernel and user memory before
+  // anybody else sees them, and leaves them zero.
   using Test = std::function<Result<void>(int memfd, std::uint64_t bytes)>;
   static Result<NodeMemory> create(const Layout& layout, CellId node, std::uint64_t incarnation,
                                    FirewallMode mode, const Test& test = {});

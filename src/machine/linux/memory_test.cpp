@@ -91,7 +91,8 @@ Result<MemoryTested> test_memory(int memfd, std::uint64_t bytes, std::uint64_t d
   while (tested.bytes < bytes) {
     const std::uint64_t now = std::min(slice_bytes, bytes - tested.bytes);
     Slice slice(memfd, tested.bytes, now);
-    if (!slice.mapped()) return fail(Code::host, "memory can not be mapped for its test", -1, errno);
+    if (!slice.mapped())
+      return fail(Code::host, "memory can not be mapped for its test", -1, errno);
     const bool thorough = now_ns() < deadline_ns;
     if (!test_slice(slice.words(), tested.bytes, thorough, std::exchange(plant_fault, false))) {
       return fail(Code::lost, "the memory of the node does not hold what is written to it");
