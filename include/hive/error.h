@@ -1,7 +1,8 @@
 // Errors are values. Every call of Hive that can fail returns a Result; nothing throws.
 //
 // A code exists only where a caller acts differently. `cause` says in words what happened and is a
-// string with static lifetime, so an Error is trivially copyable and may be made in a signal handler.
+// string with static lifetime, so an Error is trivially copyable and may be made in a signal
+// handler.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 namespace hive {
 
 enum class Code : std::uint8_t {
-  timed_out,     // the deadline passed; the operation may or may not have happened. Ask again or give up.
-  lost,          // the data is gone or torn; it stays so until somebody resets the range (`lost_range`).
+  timed_out,     // the deadline passed; it may or may not have happened. Ask again or give up.
+  lost,          // the data is gone or torn until somebody resets the range (`lost_range`).
   cell_down,     // the cell that serves this is no longer in the live set; its segments are gone.
   refused,       // the firewall or a rule says no; asking again gives the same answer.
   busy,          // somebody else holds it now; ask again later.

@@ -1,5 +1,6 @@
-// A segment is a named, contiguous range of memory whose home is one cell. Every task that opens it
-// sees it at the same machine-wide address, so plain pointers inside a segment work in every task.
+// A segment is a named, contiguous range of memory whose home is one cell. Every task that opens
+// it sees it at the same machine-wide address, so plain pointers inside a segment work in every
+// task.
 //
 // Loads go straight to memory; the first touch of a page costs a fault that gives 64 KiB around.
 // Stores need a write window (window.h): without one they are a SIGBUS in the task that stored.
@@ -56,7 +57,8 @@ class Segment {
 
   template <class T>
   const T* at(std::uint64_t offset) const {
-    static_assert(std::is_trivially_copyable_v<T>, "a segment holds trivially copyable types only");
+    static_assert(std::is_trivially_copyable_v<T>,
+                  "a segment holds trivially copyable types only");
     return reinterpret_cast<const T*>(data() + offset);
   }
 
@@ -68,14 +70,15 @@ class Segment {
   Result<WriteWindow> write_all(WindowMode mode = WindowMode::exclusive);
 
   // Has the home store bytes: one round trip, no window. If this task dies meanwhile, each 4096
-  // bytes from the first are stored whole or not at all (within a page), and nothing is torn. For small things; a
-  // window is faster for more than a few pages, and for stores in place. Errors: busy (another task
-  // has an exclusive window there), lost (the range is torn: reset it first), cell_down, timed_out
-  // (it may have been stored), bad_argument.
+  // bytes from the first are stored whole or not at all (within a page), and nothing is torn. For
+  // small things; a window is faster for more than a few pages, and for stores in place. Errors:
+  // busy (another task has an exclusive window there), lost (the range is torn: reset it first),
+  // cell_down, timed_out (it may have been stored), bad_argument.
   Result<void> put(std::uint64_t offset, std::span<const std::byte> bytes);
   template <class T>
   Result<void> put_as(std::uint64_t offset, const T& value) {
-    static_assert(std::is_trivially_copyable_v<T>, "a segment holds trivially copyable types only");
+    static_assert(std::is_trivially_copyable_v<T>,
+                  "a segment holds trivially copyable types only");
     return put(offset, std::as_bytes(std::span(&value, 1)));
   }
 
@@ -83,7 +86,8 @@ class Segment {
   Result<void> read(std::uint64_t offset, std::span<std::byte> out) const;
   template <class T>
   Result<T> read_as(std::uint64_t offset) const {
-    static_assert(std::is_trivially_copyable_v<T>, "a segment holds trivially copyable types only");
+    static_assert(std::is_trivially_copyable_v<T>,
+                  "a segment holds trivially copyable types only");
     T value{};
     auto bytes = std::span(reinterpret_cast<std::byte*>(&value), sizeof value);
     if (auto done = read(offset, bytes); !done) return fail(done.error());

@@ -6,8 +6,8 @@
 // returns cell_down; none ever hangs.
 //
 // An object belongs to a segment and is named inside it (1 to 31 bytes); it goes with the segment.
-// Opening one that exists with other parameters is refused. Thread-safety: any thread. Of one task,
-// at most 24 threads at a time can wait at one home; the next ones wait for a place, and get
+// Opening one that exists with other parameters is refused. Thread-safety: any thread. Of one
+// task, at most 24 threads at a time can wait at one home; the next ones wait for a place, and get
 // `exhausted` when their own time is up before there is one.
 #pragma once
 
@@ -41,7 +41,8 @@ class Counter {
 // broken: those who wait and those who come later get `lost` until somebody resets it.
 class Barrier {
  public:
-  static Result<Barrier> open(const Segment& segment, std::string_view name, std::uint32_t parties);
+  static Result<Barrier> open(const Segment& segment, std::string_view name,
+                              std::uint32_t parties);
   // Waits until `parties` tasks have arrived. Errors: lost (broken), timed_out (and the barrier is
   // then broken for the others too), cell_down.
   Result<void> arrive_and_wait(std::chrono::nanoseconds timeout = default_wait);
@@ -55,12 +56,13 @@ class Barrier {
   std::uint32_t id_;
 };
 
-// The items 0 .. count-1, each to be done once. take() leases an item; done() retires it. The items
-// that a dead task had leased go back into the queue and are handed out again.
+// The items 0 .. count-1, each to be done once. take() leases an item; done() retires it. The
+// items that a dead task had leased go back into the queue and are handed out again.
 class WorkQueue {
  public:
   static constexpr std::uint64_t empty = ~std::uint64_t{0};  // from take(): every item is done
-  static Result<WorkQueue> open(const Segment& segment, std::string_view name, std::uint64_t count);
+  static Result<WorkQueue> open(const Segment& segment, std::string_view name,
+                                std::uint64_t count);
   // Leases an item. Waits while none is free but some are leased to others, since those may come
   // back; returns `empty` when all are done. Errors: timed_out, cell_down.
   Result<std::uint64_t> take(std::chrono::nanoseconds timeout = default_wait);

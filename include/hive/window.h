@@ -29,7 +29,7 @@ class SegmentImpl;
 
 enum class WindowMode : std::uint8_t {
   exclusive,  // no other window on the same pages
-  shared,     // others with `shared` may store there at the same time; if one tears it, all lose it
+  shared,     // others with `shared` may store there too; if one tears it, all lose it
 };
 
 class WriteWindow {
@@ -46,7 +46,8 @@ class WriteWindow {
 
   template <class T>
   T* at(std::uint64_t offset_in_window) const {
-    static_assert(std::is_trivially_copyable_v<T>, "a segment holds trivially copyable types only");
+    static_assert(std::is_trivially_copyable_v<T>,
+                  "a segment holds trivially copyable types only");
     return reinterpret_cast<T*>(data() + offset_in_window);
   }
 

@@ -8,8 +8,8 @@ namespace hive {
 // Ends the process through the panic handler. Async-signal-safe as far as the handler is.
 [[noreturn]] void panic(const char* why, const char* file, int line);
 
-// Called first by panic(), with a description of at most one line. A kernel writes its panic record
-// here. The default prints to standard error. The handler may return; then abort() follows.
+// Called first by panic(), with a description of at most one line. A kernel writes its panic
+// record here. The default prints to standard error. The handler may return; then abort() follows.
 using PanicHandler = void (*)(const char* why, const char* file, int line);
 void set_panic_handler(PanicHandler handler);
 

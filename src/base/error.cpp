@@ -6,8 +6,9 @@
 namespace hive {
 
 const char* code_name(Code code) noexcept {
-  constexpr std::array names = {"timed_out", "lost",         "cell_down", "refused", "busy",    "not_found",
-                                "exists",    "bad_argument", "exhausted", "version", "corrupt", "host"};
+  constexpr std::array names = {"timed_out", "lost",      "cell_down", "refused",
+                                "busy",      "not_found", "exists",    "bad_argument",
+                                "exhausted", "version",   "corrupt",   "host"};
   const auto index = static_cast<std::size_t>(code);
   return index < names.size() ? names[index] : "unknown";
 }

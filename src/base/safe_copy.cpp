@@ -7,8 +7,8 @@
 #error "safe_copy is written for x86-64; another machine needs its own routines"
 #endif
 
-// All routines lie between hive_safe_begin and hive_safe_end and never touch the stack, so that the
-// one error exit can be resumed from any instruction of them: it returns 0 to the caller.
+// All routines lie between hive_safe_begin and hive_safe_end and never touch the stack, so that
+// the one error exit can be resumed from any instruction of them: it returns 0 to the caller.
 asm(R"(
     .pushsection .text.hive_safe, "ax", @progbits
     .p2align 6

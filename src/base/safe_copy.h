@@ -1,6 +1,6 @@
 // Copying from memory that may not be there: the copy routine with an exception table that careful
-// reference is made of. A fault inside returns false instead of raising a signal, provided that the
-// process has a handler for SIGSEGV and SIGBUS that calls safe_copy_fixup() first.
+// reference is made of. A fault inside returns false instead of raising a signal, provided that
+// the process has a handler for SIGSEGV and SIGBUS that calls safe_copy_fixup() first.
 //
 // The routines use no stack and no setjmp; a successful copy costs what the memory costs.
 #pragma once
@@ -26,12 +26,12 @@ bool safe_store8(void* destination, std::uint8_t value) noexcept;
 // that `expected` is what the word was. False on a fault.
 bool safe_compare_exchange32(void* word, std::uint32_t& expected, std::uint32_t desired) noexcept;
 
-// To be called by a fault handler with its ucontext. True: the fault was inside one of the routines
-// above; the context now resumes at their error exit, and the handler must return.
+// To be called by a fault handler with its ucontext. True: the fault was inside one of the
+// routines above; the context now resumes at their error exit, and the handler must return.
 bool safe_copy_fixup(void* ucontext) noexcept;
 
-// Installs a SIGSEGV and SIGBUS handler that does only the fixup and otherwise restores the default
-// action. For kernels before they have their own, and for tests.
+// Installs a SIGSEGV and SIGBUS handler that does only the fixup and otherwise restores the
+// default action. For kernels before they have their own, and for tests.
 void install_safe_copy_handler();
 
 }  // namespace hive

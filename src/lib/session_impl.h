@@ -61,7 +61,8 @@ class SessionImpl {
   void pause(std::uint64_t ns) const noexcept;
 
   // Sleeps while every word has its expected value, the live set is that of `epoch` (the value of
-  // epoch_word() before the words were looked at) and the session is not detached; a while at most.
+  // epoch_word() before the words were looked at) and the session is not detached; a while at
+  // most.
   void sleep_on(std::span<const FutexWord> words, std::uint32_t epoch,
                 std::uint64_t deadline_ns) const noexcept;
   std::uint32_t epoch_word() const noexcept;

@@ -49,7 +49,8 @@ struct Layout {
   }
   // The node whose range holds the address, or -1.
   constexpr CellId node_of(std::uint64_t address) const {
-    return address < base || address >= end() ? -1 : static_cast<CellId>((address - base) / stride);
+    return address < base || address >= end() ? -1
+                                              : static_cast<CellId>((address - base) / stride);
   }
   constexpr bool in_kernel(CellId n, std::uint64_t address) const {
     return address >= kernel_begin(n) && address < kernel_end(n);

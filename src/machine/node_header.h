@@ -44,8 +44,8 @@ struct alignas(page_bytes) NodeHeader {
   std::uint64_t heap_offset;      // from here on the kernel's heap
   std::uint64_t root_offset;      // the cell's published root structure; the machine knows no more
 
-  // Advanced by the receive loop on every tick; the next one comes within tick_ns, which grows on a
-  // cell that has nothing to do.
+  // Advanced by the receive loop on every tick; the next one comes within tick_ns, which grows on
+  // a cell that has nothing to do.
   alignas(64) std::atomic<std::uint64_t> clock_word;
   std::atomic<std::uint64_t> tick_ns;
   std::atomic<std::uint32_t> busy;         // 1: it has something to do, so that ticks come often

@@ -37,7 +37,8 @@ struct Identity {
 
 bool write_file(const char* path, const std::string& text) {
   const UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
-  return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  return file &&
+         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 // Everybody inside is who they are outside; an ordinary user may map nobody else.

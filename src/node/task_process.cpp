@@ -72,7 +72,8 @@ bool is_in_path(const char* program) {
   ::fcntl(exec_report_fd, F_SETFD, FD_CLOEXEC);
   environ = environment;  // PATH is looked up in the task's environment
   ::execvp(arguments[0], arguments);
-  // A directory of PATH that we may not search makes this EACCES, also when the program is nowhere.
+  // A directory of PATH that we may not search makes this EACCES, also when the program is
+  // nowhere.
   if (errno == EACCES) errno = is_in_path(arguments[0]) ? EACCES : ENOENT;
   give_up(exec_report_fd);
 }

@@ -3,7 +3,8 @@
 //   process                                   cell
 //   AttachHello + [pidfd, request memfd]  ->        (a kernel sends no request memfd)
 //          <- AttachWelcome + [kernel memfd, user memfd, doorbell]
-//             (to a kernel also: power, starter and kernel pidfds, and O_PATH memfd of user memory)
+//             (to a kernel also: power, starter and kernel pidfds, and O_PATH memfd of user
+//             memory)
 //   maps, registers; AttachFence + [userfaultfd]  ->    (no descriptor in cooperative mode)
 //          <- AttachReady
 // Magic and version come first in every version of hello and welcome, so that each side can tell
@@ -45,7 +46,8 @@ struct AttachWelcome {
   machine::Layout layout{};
   std::uint64_t incarnation = 0;
   std::uint64_t task = 0;          // this task's machine-wide number
-  std::uint64_t replies = 0;       // address of its GateReplies in the node's kernel memory; 0 for a kernel
+  std::uint64_t replies =
+      0;  // address of its GateReplies in the node's kernel memory; 0 for a kernel
   std::uint32_t firewall_mode = 0;  // machine::FirewallMode
   std::int32_t node = -1;
   std::int32_t span_index = 0;

@@ -54,7 +54,8 @@ inline constexpr const char* open_limit = "the task has opened this segment too 
 inline constexpr const char* being_restored = "its last committed content is being put back";
 inline constexpr const char* rollback_shared =
     "a segment that is rolled back on loss has exclusive windows only";
-inline constexpr const char* rollback_limit = "the cell has no room to keep what the pages hold now";
+inline constexpr const char* rollback_limit =
+    "the cell has no room to keep what the pages hold now";
 inline constexpr const char* lock_broken =
     "a task died while it held the mutex; what it guards may be half done: mend it, then reset";
 inline constexpr const char* cell_silent = "a cell that has to be asked did not answer in time";

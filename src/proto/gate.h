@@ -1,8 +1,8 @@
 // A gate: how a task calls a cell. Each task has one with each cell whose memory it uses; its own
 // cell is not in the path to another. Like SIPS, it needs no remote store:
 //
-//   GateRequests  in memory of the task   written by the task, read (copied, then checked) by the cell
-//   GateReplies   in the cell's kernel memory, tagged   written by the cell, read by the task
+//   GateRequests  in memory of the task   written by the task, read (copied, then checked) by the
+//   cell GateReplies   in the cell's kernel memory, tagged   written by the cell, read by the task
 //
 // A call: take a free slot i; fill requests.slots[i]; store n+1 to requests.posted[i] (release);
 // full fence; if the cell's header says gate_asleep, write its doorbell. Then wait until
@@ -13,9 +13,9 @@
 // a grace longer and then takes the cell for hung.
 //
 // Pages in requests count from the beginning of the segment that is named beside them. A segment's
-// own first page, in replies, counts from the beginning of its home's user memory. Slot i is used by
-// one call at a time: its next sequence number is one more than the last one, and is posted after
-// the reply to the last one has been seen.
+// own first page, in replies, counts from the beginning of its home's user memory. Slot i is used
+// by one call at a time: its next sequence number is one more than the last one, and is posted
+// after the reply to the last one has been seen.
 #pragma once
 
 #include <array>
@@ -30,11 +30,11 @@ inline constexpr std::uint64_t gate_reply_grace_ns = 2'000'000'000;
 
 enum class GateOp : std::uint16_t {
   none = 0,
-  null,             // answers at once; values[0] = args[0]
-  fault,            // args: address, is_store, instruction. Gives 64 KiB around, or says why not
-  window_open,      // args: segment, first page, pages, mode (0 exclusive, 1 shared) -> window id
-  window_commit,    // args: window
-  window_abort,     // args: window: tears its range
+  null,           // answers at once; values[0] = args[0]
+  fault,          // args: address, is_store, instruction. Gives 64 KiB around, or says why not
+  window_open,    // args: segment, first page, pages, mode (0 exclusive, 1 shared) -> window id
+  window_commit,  // args: window
+  window_abort,   // args: window: tears its range
   // Both say where the segment lies: its number, first page, pages, and the address of a word in
   // kernel memory that goes up whenever pages of it are torn.
   segment_create,   // args: bytes, flags; name
@@ -52,9 +52,9 @@ enum class GateOp : std::uint16_t {
   queue_done,       // args: object, item
   queue_progress,   // args: object -> done, leased, handed out again
   segment_store,    // args: segment, offset, bytes: stores the data of the slot there
-  lock_open,        // args: segment, kind (LockKind); name -> object, page of the node, token, record
-  lock_reset,       // args: object
-  count_            // number of operations
+  lock_open,   // args: segment, kind (LockKind); name -> object, page of the node, token, record
+  lock_reset,  // args: object
+  count_       // number of operations
 };
 
 enum class SyncKind : std::uint64_t { counter = 1, barrier = 2, queue = 3 };

@@ -27,7 +27,9 @@ class SharedWord {
   }
   SharedWord(const SharedWord&) = delete;
   SharedWord& operator=(const SharedWord&) = delete;
-  std::atomic<std::uint32_t>& owner() { return *static_cast<std::atomic<std::uint32_t>*>(writable_); }
+  std::atomic<std::uint32_t>& owner() {
+    return *static_cast<std::atomic<std::uint32_t>*>(writable_);
+  }
   const std::atomic<std::uint32_t>& reader() {
     return *static_cast<const std::atomic<std::uint32_t>*>(readable_);
   }

@@ -1,6 +1,6 @@
-// What must never be true of a machine of cells, whatever fails when: looked at from outside, where
-// everything can be seen at once. The judge knows what really happened (who is dead, who can still
-// reach which pages), not what the cells believe.
+// What must never be true of a machine of cells, whatever fails when: looked at from outside,
+// where everything can be seen at once. The judge knows what really happened (who is dead, who can
+// still reach which pages), not what the cells believe.
 #pragma once
 
 #include <array>

@@ -39,8 +39,8 @@ Outcome<void> write_picture(const Settings& settings, std::span<const std::uint8
   const TileGrid grid(settings);
   std::vector<std::uint8_t> picture(std::size_t{3} * settings.width * settings.height);
   for (std::uint32_t tile = 0; tile < grid.count(); ++tile) {
-    unpack_tile(settings, grid.rect(tile), tiles.subspan(grid.tile_offset(tile), grid.tile_bytes()),
-                picture);
+    unpack_tile(settings, grid.rect(tile),
+                tiles.subspan(grid.tile_offset(tile), grid.tile_bytes()), picture);
   }
   return write_png(path, settings.width, settings.height, picture);
 }

@@ -73,8 +73,8 @@ std::optional<int> parse_options(CLI::App& app, Options& options, int argc, char
     return exit_usage;
   }
   if (!parse_size(options.size, options.settings)) {
-    complain(
-        fmt::format("--size: '{}' is not WxH with 1 to {} pixels", options.size, picture_edge_max));
+    complain(fmt::format("--size: '{}' is not WxH with 1 to {} pixels", options.size,
+                         picture_edge_max));
     return exit_usage;
   }
   options.scene = resolve_scene(options.scene);

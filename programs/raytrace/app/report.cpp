@@ -46,7 +46,8 @@ bool Progress::due() {
 
 void Progress::show(std::uint64_t done) {
   if (terminal_) {
-    fmt::print(stderr, "\r\x1b[Kraytrace: {} of {} tiles, {} %", done, total_, 100 * done / total_);
+    fmt::print(stderr, "\r\x1b[Kraytrace: {} of {} tiles, {} %", done, total_,
+               100 * done / total_);
     std::fflush(stderr);
     line_open_ = true;
     return;
@@ -67,9 +68,9 @@ void print_report(const Report& r, bool json) {
         json_string(r.output), r.workers, r.load_s, r.render_s, r.total_s, r.rays, rate, r.tiles,
         r.tiles_done_again, r.triangles);
   } else {
-    fmt::print("{}: {} triangles, {} tiles by {} {} in {:.2f} s, {:.2f} million rays/s\n", r.output,
-               r.triangles, r.tiles, r.workers, r.workers == 1 ? "worker" : "workers", r.render_s,
-               rate / 1e6);
+    fmt::print("{}: {} triangles, {} tiles by {} {} in {:.2f} s, {:.2f} million rays/s\n",
+               r.output, r.triangles, r.tiles, r.workers, r.workers == 1 ? "worker" : "workers",
+               r.render_s, rate / 1e6);
     if (r.tiles_done_again > 0) {
       fmt::print("{} {} done again after a loss\n", r.tiles_done_again,
                  r.tiles_done_again == 1 ? "tile was" : "tiles were");

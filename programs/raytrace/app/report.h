@@ -10,8 +10,8 @@ namespace raytrace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start);
 
-// Progress on standard error: one line that changes on a terminal, a line for each tenth elsewhere.
-// Not thread-safe: one thread reports.
+// Progress on standard error: one line that changes on a terminal, a line for each tenth
+// elsewhere. Not thread-safe: one thread reports.
 class Progress {
  public:
   Progress(std::uint64_t total, bool quiet);

@@ -1,8 +1,8 @@
 // The components of one run, one in each cell, and what becomes of them.
 //
-// They meet on a small control segment whose home is the leader's cell. Everything on it (barriers,
-// counters) is kept by that home, so a component that dies cannot spoil it, and when the home dies,
-// every call says so at once. The rules of the run are:
+// They meet on a small control segment whose home is the leader's cell. Everything on it
+// (barriers, counters) is kept by that home, so a component that dies cannot spoil it, and when
+// the home dies, every call says so at once. The rules of the run are:
 //
 //   - the leader's cell fails: nothing is left to work on; the others end with exit_lost;
 //   - another cell fails: the others end with exit_lost, or, with --survive, do its tiles again;

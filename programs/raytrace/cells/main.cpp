@@ -3,8 +3,8 @@
 //   hive run -- raytrace                 one task, in one cell
 //   hive run --span all -- raytrace      one component in each cell
 //
-// Component 0 leads: it reads the scene into a segment of its own cell, where all read it in place.
-// Every component takes tiles from one queue and has the home of the picture store them.
+// Component 0 leads: it reads the scene into a segment of its own cell, where all read it in
+// place. Every component takes tiles from one queue and has the home of the picture store them.
 #include <fmt/format.h>
 
 #include "app/options.h"

@@ -15,7 +15,8 @@ bool may_pass(hive::Code code) {
   return code == hive::Code::busy || code == hive::Code::timed_out || code == hive::Code::lost;
 }
 
-// One try to store a tile. It is small: the home stores it, which costs half of what a window does.
+// One try to store a tile. It is small: the home stores it, which costs half of what a window
+// does.
 hive::Result<void> store(hive::Segment& image, std::uint64_t offset, const TileBuffer& pixels) {
   return image.put(offset, std::as_bytes(std::span(pixels)));
 }
@@ -63,8 +64,8 @@ std::optional<std::uint32_t> HiveSource::take() {
 bool HiveSource::done(std::uint32_t tile, std::uint64_t rays) {
   auto retired = queue_.done(tile);
   if (!retired && retired.error().code == hive::Code::timed_out) retired = queue_.done(tile);
-  // Refused after a timeout, it has arrived the first time. Refused otherwise, it was taken from us
-  // as from one who is dead, and whoever has it now will store the same pixels.
+  // Refused after a timeout, it has arrived the first time. Refused otherwise, it was taken from
+  // us as from one who is dead, and whoever has it now will store the same pixels.
   if (!retired && retired.error().code != hive::Code::bad_argument) {
     ended_ = crew_->stop(retired.error(), "cannot hand in a tile").value();
     return false;

@@ -14,7 +14,8 @@ namespace raytrace {
 
 inline constexpr std::chrono::seconds take_wait{2};     // between two looks at who is alive
 inline constexpr std::chrono::seconds stall_max{600};   // without a tile being finished by anybody
-inline constexpr std::chrono::seconds window_wait{10};  // for a window that a dead worker still has
+inline constexpr std::chrono::seconds window_wait{
+    10};  // for a window that a dead worker still has
 
 // Leases tiles. Its queue and its count of rays lie on the control segment.
 class HiveSource {

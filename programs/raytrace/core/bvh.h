@@ -1,8 +1,9 @@
 // The tree that finds what a ray hits: a bounding volume hierarchy with four children to a node.
 //
 // Nodes and leaves lie in two arrays and point to each other by index, never by address, so that
-// the tree can be copied, shared and read in place at whatever address it happens to lie. Each node
-// tests its four boxes, and each leaf its four triangles, with one pass of four-wide arithmetic.
+// the tree can be copied, shared and read in place at whatever address it happens to lie. Each
+// node tests its four boxes, and each leaf its four triangles, with one pass of four-wide
+// arithmetic.
 #pragma once
 
 #include <array>
@@ -27,7 +28,7 @@ struct alignas(64) BvhNode {
   // planes[axis][low or high][child]; an unused child has an empty box that nothing hits.
   float planes[3][2][bvh_width];
   std::uint32_t child[bvh_width];  // node, or leaf | child_is_leaf, or child_none
-  std::uint32_t pad[4];            // named, so that it is zero: the same scene gives the same bytes
+  std::uint32_t pad[4];  // named, so that it is zero: the same scene gives the same bytes
 };
 static_assert(sizeof(BvhNode) == 128);
 

@@ -1,5 +1,5 @@
-// A scene as it is read from files, in growable private memory. scene.h packs it into the blob that
-// is traced.
+// A scene as it is read from files, in growable private memory. scene.h packs it into the blob
+// that is traced.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace raytrace {
 // A surface: a coloured base under a clear coat. With ks = 0 it is matt, with kd = 0 a metal.
 struct alignas(16) Material {
   Vec3 kd{0.73f, 0.73f, 0.73f};  // diffuse reflectance
-  float ns = 400.0f;             // sharpness of reflections (Phong exponent); from mirror_ns: ideal
+  float ns = 400.0f;  // sharpness of reflections (Phong exponent); from mirror_ns: ideal
   Vec3 ks{0.04f, 0.04f, 0.04f};  // reflectance of the coat, looked at straight
   float checker_size = 0.0f;     // edge of a square; 0: no checker
   Vec3 ke{0.0f, 0.0f, 0.0f};     // light that the front side sends out

@@ -151,8 +151,8 @@ class Parser {
     if (word == "camera") return camera(rest);
     if (word == "sky") {
       Sky sky;
-      if (!take_vec3(rest, sky.horizon) || !take_vec3(rest, sky.zenith) || !in_range(sky.horizon) ||
-          !in_range(sky.zenith)) {
+      if (!take_vec3(rest, sky.horizon) || !take_vec3(rest, sky.zenith) ||
+          !in_range(sky.horizon) || !in_range(sky.zenith)) {
         return complain("#!sky needs two colours");
       }
       mesh_.sky = sky;
@@ -206,7 +206,8 @@ class Parser {
 
 }  // namespace
 
-Outcome<Mesh> parse_obj(std::string_view text, const std::string& name, const std::string& folder) {
+Outcome<Mesh> parse_obj(std::string_view text, const std::string& name,
+                        const std::string& folder) {
   return Parser(name, folder).run(text);
 }
 

@@ -1,8 +1,8 @@
 // The random numbers of one sample of one pixel.
 //
-// They are a pure function of (pixel, sample, how many were drawn before): no state is carried from
-// pixel to pixel. That is what makes a picture the same bit for bit whoever renders which tile, in
-// whatever order, and what allows a lost tile to be done again elsewhere.
+// They are a pure function of (pixel, sample, how many were drawn before): no state is carried
+// from pixel to pixel. That is what makes a picture the same bit for bit whoever renders which
+// tile, in whatever order, and what allows a lost tile to be done again elsewhere.
 //
 // The points are not independent: the samples of a pixel form a Sobol (0,2)-sequence for each pair
 // drawn, scrambled by hashing (Burley 2020). Sixteen of them cover a light or a hemisphere evenly,

@@ -1,6 +1,6 @@
 // The loop of every worker, in both programs. What differs between threads that share everything
-// and cells that share memory but not fate is behind its two seams: where tiles come from and where
-// they go to.
+// and cells that share memory but not fate is behind its two seams: where tiles come from and
+// where they go to.
 #pragma once
 
 #include <concepts>
@@ -12,8 +12,8 @@
 namespace raytrace {
 
 // Hands out tiles, each to one worker. take() gives none when there is nothing more to do, be it
-// because all is done or because something failed: the source remembers which. done() tells it that
-// a tile is stored, and how many rays it took; false means to stop.
+// because all is done or because something failed: the source remembers which. done() tells it
+// that a tile is stored, and how many rays it took; false means to stop.
 template <class T>
 concept TileSource = requires(T source, std::uint32_t tile, std::uint64_t rays) {
   { source.take() } -> std::same_as<std::optional<std::uint32_t>>;

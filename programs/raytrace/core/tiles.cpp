@@ -7,8 +7,8 @@
 namespace raytrace {
 namespace {
 
-// Where in a pixel's neighbourhood a sample falls: with a tent's density, two pixels wide. Smoother
-// edges than from a plain square, and no pixel needs to know of samples made for another.
+// Where in a pixel's neighbourhood a sample falls: with a tent's density, two pixels wide.
+// Smoother edges than from a plain square, and no pixel needs to know of samples made for another.
 float tent(float random) {
   const float r = 2.0f * random;
   return r < 1.0f ? std::sqrt(r) - 1.0f : 1.0f - std::sqrt(2.0f - r);
@@ -53,8 +53,8 @@ void render_tile(const Scene& scene, const TileRect& rect, TileBuffer& out, std:
   }
 }
 
-void unpack_tile(const Settings& settings, const TileRect& rect, std::span<const std::uint8_t> tile,
-                 std::span<std::uint8_t> picture) {
+void unpack_tile(const Settings& settings, const TileRect& rect,
+                 std::span<const std::uint8_t> tile, std::span<std::uint8_t> picture) {
   const std::size_t row_bytes = std::size_t{3} * rect.width;
   for (std::uint32_t row = 0; row < rect.height; ++row) {
     const std::size_t to = (std::size_t{rect.y + row} * settings.width + rect.x) * 3;

@@ -33,8 +33,9 @@ class TileGrid {
         rows_((s.height + s.tile_size - 1) / s.tile_size) {}
 
   std::uint32_t count() const { return columns_ * rows_; }
-  // From the middle of the picture outwards would be prettier to watch; row by row keeps tiles that
-  // are worked on at the same time close together, and with them the parts of the scene they need.
+  // From the middle of the picture outwards would be prettier to watch; row by row keeps tiles
+  // that are worked on at the same time close together, and with them the parts of the scene they
+  // need.
   TileRect rect(std::uint32_t tile) const {
     const std::uint32_t x = tile % columns_ * settings_.tile_size;
     const std::uint32_t y = tile / columns_ * settings_.tile_size;
@@ -60,7 +61,7 @@ using TileBuffer = std::vector<std::uint8_t>;
 void render_tile(const Scene& scene, const TileRect& rect, TileBuffer& out, std::uint64_t& rays);
 
 // Puts a stored tile into its place in a picture of plain rows (width * height * 3 bytes).
-void unpack_tile(const Settings& settings, const TileRect& rect, std::span<const std::uint8_t> tile,
-                 std::span<std::uint8_t> picture);
+void unpack_tile(const Settings& settings, const TileRect& rect,
+                 std::span<const std::uint8_t> tile, std::span<std::uint8_t> picture);
 
 }  // namespace raytrace

@@ -37,8 +37,8 @@ int box_hits(const BvhNode& node, const WideRay& ray, float reach, Float4& entry
 }
 
 // Möller and Trumbore's test of four triangles. Bits of those hit before `reach`.
-int triangle_hits(const BvhLeaf& leaf, const WideRay& ray, float reach, Float4& distance, Float4& u,
-                  Float4& v) {
+int triangle_hits(const BvhLeaf& leaf, const WideRay& ray, float reach, Float4& distance,
+                  Float4& u, Float4& v) {
   const auto load = [](const float(&a)[3][bvh_width], int axis) { return Float4::load(a[axis]); };
   const Float4 e1x = load(leaf.edge1, 0), e1y = load(leaf.edge1, 1), e1z = load(leaf.edge1, 2);
   const Float4 e2x = load(leaf.edge2, 0), e2y = load(leaf.edge2, 1), e2z = load(leaf.edge2, 2);

@@ -55,7 +55,8 @@ inline Frame frame_around(Vec3 n) {
   const float sign = std::copysign(1.0f, n.z);
   const float a = -1.0f / (sign + n.z);
   const float b = n.x * n.y * a;
-  return {{1.0f + sign * n.x * n.x * a, sign * b, -sign * n.x}, {b, sign + n.y * n.y * a, -n.y}, n};
+  return {
+      {1.0f + sign * n.x * n.x * a, sign * b, -sign * n.x}, {b, sign + n.y * n.y * a, -n.y}, n};
 }
 
 struct Box {

@@ -27,7 +27,8 @@ Model teapot_scene() {
   m.head("#!camera 3.3 5.3 8.7  0.32 1.22 0  30 0.05");
   m.head("#!sky 0.30 0.30 0.36  0.05 0.09 0.20");
   m.head("#!exposure 1.0");
-  m.material("floor", "Kd 0.66 0.63 0.58\nKs 0.03 0.03 0.03\nNs 900\n#!checker 0.10 0.13 0.17 1.5");
+  m.material("floor",
+             "Kd 0.66 0.63 0.58\nKs 0.03 0.03 0.03\nNs 900\n#!checker 0.10 0.13 0.17 1.5");
   ground(m, 60.0f);
   lamp(m, "lamp", {-6.5f, 8.5f, 5.0f}, {0.0f, 1.0f, 0.0f}, 1.9f, {21.0f, 18.4f, 14.6f});
   m.material("porcelain", "Kd 0.78 0.17 0.05\nKs 0.05 0.05 0.05\nNs 3000");
@@ -79,7 +80,11 @@ Model teaset_scene() {
     float scale, turn;
   } pots[] = {
       {"silver", "Kd 0 0 0\nKs 0.92 0.92 0.90\nNs 10000", {0.0f, 0, -1.6f}, 1.15f, 20.0f},
-      {"celadon", "Kd 0.28 0.52 0.42\nKs 0.05 0.05 0.05\nNs 3000", {-5.4f, 0, -0.4f}, 0.9f, -30.0f},
+      {"celadon",
+       "Kd 0.28 0.52 0.42\nKs 0.05 0.05 0.05\nNs 3000",
+       {-5.4f, 0, -0.4f},
+       0.9f,
+       -30.0f},
       {"copper", "Kd 0 0 0\nKs 0.93 0.56 0.40\nNs 260", {5.0f, 0, -0.9f}, 0.88f, 140.0f},
       {"cobalt", "Kd 0.05 0.10 0.38\nKs 0.05 0.05 0.05\nNs 3000", {-2.3f, 0, 3.5f}, 0.6f, 40.0f},
       {"clay", "Kd 0.58 0.25 0.15\nKs 0 0 0", {2.9f, 0, 3.3f}, 0.6f, -25.0f},

@@ -1,5 +1,5 @@
-// The Utah teapot, from the Bezier patches that Martin Newell drew up in 1975 (with the flat bottom
-// that was added later).
+// The Utah teapot, from the Bezier patches that Martin Newell drew up in 1975 (with the flat
+// bottom that was added later).
 //
 // The classic data set lists 32 patches over 306 points. Most of it is redundant: lid, rim, body
 // and bottom are profiles turned about the axis in four quarter circles, handle and spout are
@@ -86,8 +86,9 @@ struct CurvePoint {
 };
 CurvePoint curve(const std::array<Vec3, 4>& p, float t) {
   const float s = 1.0f - t;
-  return {p[0] * (s * s * s) + p[1] * (3 * s * s * t) + p[2] * (3 * s * t * t) + p[3] * (t * t * t),
-          (p[1] - p[0]) * (3 * s * s) + (p[2] - p[1]) * (6 * s * t) + (p[3] - p[2]) * (3 * t * t)};
+  return {
+      p[0] * (s * s * s) + p[1] * (3 * s * s * t) + p[2] * (3 * s * t * t) + p[3] * (t * t * t),
+      (p[1] - p[0]) * (3 * s * s) + (p[2] - p[1]) * (6 * s * t) + (p[3] - p[2]) * (3 * t * t)};
 }
 
 struct PatchPoint {

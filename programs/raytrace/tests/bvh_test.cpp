@@ -67,7 +67,8 @@ TEST(Bvh, StaysShallowWhenEachTriangleIsHalfTheLast) {
   for (std::uint32_t i = 0; i < 120; ++i) {
     const float s = std::ldexp(1.0f, 28 - static_cast<int>(i));
     mesh.vertices.insert(mesh.vertices.end(), {{s, 0, 0}, {s, s, 0}, {s, 0, s}});
-    mesh.triangles.push_back({{3 * i, 3 * i + 1, 3 * i + 2}, {no_normal, no_normal, no_normal}, 0});
+    mesh.triangles.push_back(
+        {{3 * i, 3 * i + 1, 3 * i + 2}, {no_normal, no_normal, no_normal}, 0});
   }
   const Bvh bvh = build_bvh(mesh.vertices, mesh.triangles);
   int deepest = 0;

@@ -23,7 +23,8 @@ inline Mesh random_mesh(std::size_t triangles, unsigned seed, float spread = 1.0
     mesh.vertices.push_back(a);
     mesh.vertices.push_back(a + Vec3{edge(random), edge(random), edge(random)});
     mesh.vertices.push_back(a + Vec3{edge(random), edge(random), edge(random)});
-    mesh.triangles.push_back({{3 * i, 3 * i + 1, 3 * i + 2}, {no_normal, no_normal, no_normal}, 0});
+    mesh.triangles.push_back(
+        {{3 * i, 3 * i + 1, 3 * i + 2}, {no_normal, no_normal, no_normal}, 0});
   }
   return mesh;
 }

@@ -96,8 +96,9 @@ TEST(Obj, RejectsAPolygonWithoutEnd) {
 }
 
 TEST(Obj, ReadsCameraSkyAndExposure) {
-  const Mesh mesh = good(std::string(square) +
-                         "#!camera 1 2 3 4 5 6 50 0.1\n#!sky 1 0 0 0 0 1\n#!exposure 2\nf 1 2 3\n");
+  const Mesh mesh =
+      good(std::string(square) +
+           "#!camera 1 2 3 4 5 6 50 0.1\n#!sky 1 0 0 0 0 1\n#!exposure 2\nf 1 2 3\n");
   ASSERT_TRUE(mesh.pose && mesh.sky);
   EXPECT_EQ(mesh.pose->target.z, 6.0f);
   EXPECT_EQ(mesh.pose->lens_radius, 0.1f);
@@ -109,8 +110,8 @@ TEST(Obj, ReadsCameraSkyAndExposure) {
 
 TEST(Obj, ReadsMaterialsAndOnlyWarnsWhenTheirFileIsMissing) {
   write_file("rt_good.mtl", "newmtl red paint\nKd 1 0 0\nKs 0.1 0.1 0.1\nNs 50\nmap_Kd x.png\n");
-  const std::string text =
-      std::string(square) + "mtllib rt_good.mtl\nusemtl red paint\nf 1 2 3\nusemtl none\nf 1 3 4\n";
+  const std::string text = std::string(square) +
+                           "mtllib rt_good.mtl\nusemtl red paint\nf 1 2 3\nusemtl none\nf 1 3 4\n";
   const auto mesh = parse_obj(text, "test.obj", testing::TempDir());
   ASSERT_TRUE(mesh.has_value()) << mesh.error();
   EXPECT_EQ(mesh->materials.at(mesh->triangles[0].material).kd.x, 1.0f);

@@ -65,8 +65,8 @@ Result<void> Kernel::make_memory() {
   if (!for_power) return fail(for_power.error());
   const int fd = for_power->get();
   const char word = 'm';
-  if (auto sent = machine::channel_send(machine::kernel_fd_power, machine::bytes_of(word), {&fd, 1},
-                                        now_ns() + ns_per_s);
+  if (auto sent = machine::channel_send(machine::kernel_fd_power, machine::bytes_of(word),
+                                        {&fd, 1}, now_ns() + ns_per_s);
       !sent) {
     return sent;
   }
@@ -176,7 +176,8 @@ Result<void> Kernel::make_control() {
       .take_new_monitor =
           [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); }});
-  control_.emplace(*loop_, [this](const ConnectionPtr& connection, machine::ChannelMessage message) {
+  control_.emplace(*loop_, [this](const ConnectionPtr& connection,
+                                  machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;
     return message.bytes.front() == std::byte{'{'}
                ? requests_->serve(connection, std::move(message))

@@ -1,4 +1,5 @@
-// hive-cell: the kernel of one cell. Started by the node's power process, on orders of the monitor.
+// hive-cell: the kernel of one cell. Started by the node's power process, on orders of the
+// monitor.
 
 #include <csignal>
 #include <cstdio>

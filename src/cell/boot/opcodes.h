@@ -8,9 +8,10 @@
 
 namespace hive::cell {
 
-inline constexpr std::uint16_t op_null = 1;          // interrupt level; for measuring, and as a ping
+inline constexpr std::uint16_t op_null = 1;  // interrupt level; for measuring, and as a ping
 inline constexpr std::uint16_t op_null_queued = 2;   // queued
-inline constexpr std::uint16_t op_name_reserve = 3;  // queued; NameBody -> nothing, or exists / busy
+// Queued; NameBody -> nothing, or exists / busy.
+inline constexpr std::uint16_t op_name_reserve = 3;
 inline constexpr std::uint16_t op_name_release = 4;  // queued, one-way; NameBody
 inline constexpr std::uint16_t op_signal_task = 5;   // queued; SignalBody -> nothing
 

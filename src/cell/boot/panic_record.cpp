@@ -69,7 +69,12 @@ void write_record(const char* text) {
 
 void on_panic(const char* why, const char* file, int line) {
   Line text;
-  text.text(why).text(" (").text(file).text(":").number(static_cast<std::uint64_t>(line), 10).text(")");
+  text.text(why)
+      .text(" (")
+      .text(file)
+      .text(":")
+      .number(static_cast<std::uint64_t>(line), 10)
+      .text(")");
   write_record(text.c_str());
 }
 

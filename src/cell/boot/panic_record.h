@@ -1,9 +1,9 @@
 // The last words of a kernel: why it died, in a page of a file of its own that outlives the node.
 //
-// The page is mapped at boot, so that writing the record is a handful of plain stores: no allocation
-// and no system call on the way out. Installs the kernel's fault handler: a fault in a careful copy
-// goes to its error exit; any other fatal signal writes the record, marks the lifelines (a core dump
-// would take seconds), and then lets the kernel die of the signal.
+// The page is mapped at boot, so that writing the record is a handful of plain stores: no
+// allocation and no system call on the way out. Installs the kernel's fault handler: a fault in a
+// careful copy goes to its error exit; any other fatal signal writes the record, marks the
+// lifelines (a core dump would take seconds), and then lets the kernel die of the signal.
 #pragma once
 
 #include <string>

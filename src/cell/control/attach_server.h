@@ -1,9 +1,9 @@
-// The cell's side of attaching (proto/attach.h): tasks of this cell, tasks of other cells that open
-// a segment here, and the kernels of other cells. Control thread only.
+// The cell's side of attaching (proto/attach.h): tasks of this cell, tasks of other cells that
+// open a segment here, and the kernels of other cells. Control thread only.
 //
-// A process is admitted in two steps, so that at no moment it has this node's memory mapped without
-// its fence being in the home's hands: the descriptors it gets can only be mapped; it may store
-// nowhere, and this cell gives it nothing, before its userfaultfd has arrived.
+// A process is admitted in two steps, so that at no moment it has this node's memory mapped
+// without its fence being in the home's hands: the descriptors it gets can only be mapped; it may
+// store nowhere, and this cell gives it nothing, before its userfaultfd has arrived.
 #pragma once
 
 #include <array>

@@ -30,8 +30,8 @@ Result<ClientRegistry::Gate> Clients::prepare(const ClientInfo& info, int pidfd,
   Gate gate{*client, 0};
   if (info.kind == ClientKind::task) {
     auto pages = RequestPages::map(std::move(request_memory));
-    const Result<std::uint64_t> replies =
-        pages ? gates_.add(*client, std::move(*pages)) : Result<std::uint64_t>(fail(pages.error()));
+    const Result<std::uint64_t> replies = pages ? gates_.add(*client, std::move(*pages))
+                                                : Result<std::uint64_t>(fail(pages.error()));
     if (!replies) {
       home_.remove_client(*client, Leave::detached);
       return fail(replies.error());

@@ -30,7 +30,8 @@ class Clients final : public ClientRegistry {
   // How many processes other than kernels are attached. Any thread.
   int tasks() const { return tasks_.load(std::memory_order_relaxed); }
 
-  // This node's user memory as the kernel of another cell has it mapped, or null. For measurements.
+  // This node's user memory as the kernel of another cell has it mapped, or null. For
+  // measurements.
   std::shared_ptr<ClientSpace> space_of_kernel(CellId cell);
 
  private:

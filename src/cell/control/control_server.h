@@ -1,5 +1,5 @@
-// The cell's socket: takes connections, tells attaching processes from requests of the command, and
-// drops what is neither. Control thread only.
+// The cell's socket: takes connections, tells attaching processes from requests of the command,
+// and drops what is neither. Control thread only.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // The control thread's loop: descriptors with a callback each, one thread, no locks.
 //
-// Everything a kernel does that is not in a data path happens here: attaching processes, requests of
-// the command, the starter's news, the ends of tasks. Callbacks must not block.
+// Everything a kernel does that is not in a data path happens here: attaching processes, requests
+// of the command, the starter's news, the ends of tasks. Callbacks must not block.
 #pragma once
 
 #include <cstdint>

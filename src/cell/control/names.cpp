@@ -34,13 +34,15 @@ void Names::serve() {
   rpc_.serve(op_name_reserve, RpcLevel::queued,
              [this](const RpcRequest& request, RpcReply&) -> Result<void> {
                NameBody body;
-               if (!request.get(body)) return fail(Code::bad_argument, "the request makes no sense");
+               if (!request.get(body))
+                 return fail(Code::bad_argument, "the request makes no sense");
                return local_.reserve(name_of(body), request.from, now_ns());
              });
   rpc_.serve(op_name_release, RpcLevel::queued,
              [this](const RpcRequest& request, RpcReply&) -> Result<void> {
                NameBody body;
-               if (!request.get(body)) return fail(Code::bad_argument, "the request makes no sense");
+               if (!request.get(body))
+                 return fail(Code::bad_argument, "the request makes no sense");
                local_.release(name_of(body), request.from);
                return {};
              });

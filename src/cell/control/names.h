@@ -1,6 +1,7 @@
-// Names of segments in the whole machine: found by careful reference in the published tables of all
-// live cells; made unique by asking all live cells before a segment is created (local_names.h).
-// No cell is special: the cell that creates asks the others, and each answers for itself.
+// Names of segments in the whole machine: found by careful reference in the published tables of
+// all live cells; made unique by asking all live cells before a segment is created
+// (local_names.h). No cell is special: the cell that creates asks the others, and each answers for
+// itself.
 #pragma once
 
 #include <string>

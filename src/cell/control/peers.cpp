@@ -21,7 +21,8 @@ bool read_as(const machine::ChannelMessage& message, T& out) {
   return out.magic == proto::attach_magic;
 }
 
-Result<void> check_welcome(const proto::AttachWelcome& welcome, const Config& config, CellId cell) {
+Result<void> check_welcome(const proto::AttachWelcome& welcome, const Config& config,
+                           CellId cell) {
   if (welcome.version != proto::protocol_version) {
     return fail(Code::version, "the cell speaks another protocol version", cell);
   }
@@ -39,7 +40,8 @@ Result<void> check_welcome(const proto::AttachWelcome& welcome, const Config& co
 
 Result<machine::ChannelMessage> answer(int socket, CellId cell, std::uint64_t deadline_ns) {
   auto message = machine::channel_receive(socket, deadline_ns);
-  if (message && message->end) return fail(Code::cell_down, "the cell closed the connection", cell);
+  if (message && message->end)
+    return fail(Code::cell_down, "the cell closed the connection", cell);
   return message;
 }
 
@@ -79,7 +81,8 @@ Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
   if (!read_as(*message, welcome)) return fail(Code::corrupt, "not a welcome", cell);
   if (auto fits = check_welcome(welcome, config, cell); !fits) return fail(fits.error());
   auto& fds = message->fds;
-  if (fds.size() != welcome_fds) return fail(Code::corrupt, "a welcome without its descriptors", cell);
+  if (fds.size() != welcome_fds)
+    return fail(Code::corrupt, "a welcome without its descriptors", cell);
   peer.incarnation = welcome.incarnation;
   peer.doorbell = std::move(fds[welcome_doorbell]);
   peer.power_pidfd = std::move(fds[welcome_power_pidfd]);

@@ -47,8 +47,8 @@ struct Peer {
 Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
                           std::uint64_t deadline_ns);
 
-// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now on.
-// Errors: host.
+// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now
+// on. Errors: host.
 Result<void> truncate_memory(const Peer& peer);
 
 // The peers by cell. Thread-safe.

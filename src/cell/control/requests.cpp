@@ -66,7 +66,8 @@ bool Requests::serve(const ConnectionPtr& connection, machine::ChannelMessage me
   }
   // What follows on the connection is a request of its own, unless `run` has made it a task's.
   if (!connection->on_message) {
-    connection->on_message = [this, weak = std::weak_ptr(connection)](machine::ChannelMessage next) {
+    connection->on_message = [this,
+                              weak = std::weak_ptr(connection)](machine::ChannelMessage next) {
       const ConnectionPtr again = weak.lock();
       if (again == nullptr) return;
       again->on_message = nullptr;  // the server calls a copy of it
@@ -119,7 +120,8 @@ void Requests::run(const ConnectionPtr& connection, const Json& request,
   connection->on_message = [this, id](machine::ChannelMessage message) {
     const auto* text = reinterpret_cast<const char*>(message.bytes.data());
     const Json json = Json::parse(text, text + message.bytes.size(), nullptr, false);
-    if (!json.is_object() || !json.contains("signal") || !json["signal"].is_number_integer()) return;
+    if (!json.is_object() || !json.contains("signal") || !json["signal"].is_number_integer())
+      return;
     (void)context_.tasks.signal(*id, json["signal"].get<int>());
   };
   // Like a terminal that hangs up; a program that wants to go on without it ignores SIGHUP.
@@ -186,7 +188,8 @@ void Requests::fault(const ConnectionPtr& connection, const Json& request) {
 
 void Requests::measure(const ConnectionPtr& connection, const Json& request) {
   const bool taken = context_.errands.post([this, connection, request] {
-    Result<Json> measured = fail(Code::bad_argument, "the request lacks a member or has a wrong one");
+    Result<Json> measured =
+        fail(Code::bad_argument, "the request lacks a member or has a wrong one");
     try {
       measured = context_.measure(request);
     } catch (const Json::exception&) {

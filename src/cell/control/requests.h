@@ -27,7 +27,8 @@ struct RequestContext {
   Peers& peers;
   std::function<Result<void>(CellId cell, std::uint64_t task, int signal)> kill_remote;
   // Faults of this very cell. Errors: bad_argument.
-  std::function<Result<void>(const std::string& kind, const std::string& how, std::uint64_t address)>
+  std::function<Result<void>(const std::string& kind, const std::string& how,
+                             std::uint64_t address)>
       inject;
   std::function<Result<void>()> takes_tasks;  // errors: refused
   std::function<void()> shutdown;

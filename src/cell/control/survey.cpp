@@ -253,7 +253,8 @@ Result<FoundSegment> Survey::find_segment(CellId cell, std::string_view name) {
   auto walked = reader.walk_list_at<SegmentRecord>(
       roots->cell->home_root + offsetof(HomeRoot, segments), &SegmentRecord::next, segments_max,
       [&](const SegmentRecord& record, std::uint64_t) {
-        const bool is_it = record.state.load() == SegmentState::live && text_of(record.name) == name;
+        const bool is_it =
+            record.state.load() == SegmentState::live && text_of(record.name) == name;
         if (is_it) found = {cell, record.id};
         return !is_it;
       });

@@ -199,7 +199,8 @@ Result<void> Home::reset_lock(ClientId client, ObjectId object) {
   // Also keeps the page from being freed and used for something else before the zeros are there.
   const auto ticket = page_calls_.begin(0, range);
   lock.unlock();
-  // Nobody owns a mutex that is broken, and nobody takes it, so nothing of anybody's is overwritten.
+  // Nobody owns a mutex that is broken, and nobody takes it, so nothing of anybody's is
+  // overwritten.
   const std::array<std::byte, page_bytes> zeros{};
   const auto written = parts_.memory->write(std::uint64_t{range.first} * page_bytes, zeros);
   lock.lock();

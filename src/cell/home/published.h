@@ -38,7 +38,8 @@ struct SegmentRecord {
   std::atomic<std::uint32_t> clients{0};                // that have it open
   std::atomic<std::uint32_t> torn_pages{0};
   std::uint32_t keep = 0;
-  std::atomic<std::uint32_t> losses{0};  // goes up when pages are torn or taken back; tasks read it
+  // Goes up when pages are torn or taken back; tasks read it.
+  std::atomic<std::uint32_t> losses{0};
   std::array<char, 64> name{};
 };
 

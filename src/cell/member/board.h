@@ -61,8 +61,8 @@ struct Opinion {
 };
 static_assert(std::has_unique_object_representations_v<Opinion>);
 
-// Numbers of ballots on a node begin anew, and higher, with each of its lives, so that what was said
-// about a former life says nothing about this one.
+// Numbers of ballots on a node begin anew, and higher, with each of its lives, so that what was
+// said about a former life says nothing about this one.
 inline constexpr int ballot_bits = 12;
 constexpr std::uint32_t first_ballot(Life life) { return life << ballot_bits; }
 constexpr Life life_of_ballot(std::uint32_t ballot) { return ballot >> ballot_bits; }

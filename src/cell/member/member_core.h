@@ -1,8 +1,8 @@
-// Agreement on the live set, recovery and reintegration, as one cell sees them: pure state, without
-// I/O, threads or time. What the cell learns comes in through on_*() and read(), what it has to do
-// comes out of take_orders(), what it says is board(). The kernel drives it with real boards
-// (membership.h), the simulator with made-up ones (tests/member). docs/agreement.md has the rules
-// and why they are right.
+// Agreement on the live set, recovery and reintegration, as one cell sees them: pure state,
+// without I/O, threads or time. What the cell learns comes in through on_*() and read(), what it
+// has to do comes out of take_orders(), what it says is board(). The kernel drives it with real
+// boards (membership.h), the simulator with made-up ones (tests/member). docs/agreement.md has the
+// rules and why they are right.
 //
 //   input      read a board, saw a node off, a hint, a probe's end, a peer attached, time
 //   order      probe a cell, take the fence lock, switch off, attach; close, discard, settle
@@ -77,13 +77,14 @@ class MemberCore {
   MemberCore(CellId self, int cells, NodeFacts& facts, MemberTimes times = {},
              MemberSabotage sabotage = {});
 
-  // One of these first. A machine that boots: all live in their first incarnation, and are attached.
+  // One of these first. A machine that boots: all live in their first incarnation, and are
+  // attached.
   void start_first();
   // A cell that comes back: attached to the live cells of `view`, in which its own life has ended.
   void start_joining(std::uint64_t incarnation);
 
-  // A copy of another cell's board, already checked for its type. False: it makes no sense, and its
-  // owner is suspected.
+  // A copy of another cell's board, already checked for its type. False: it makes no sense, and
+  // its owner is suspected.
   bool read(CellId from, const Board& board, std::uint64_t now);
   // To be called whenever the node may have gone off; asks the facts.
   void look(CellId cell, std::uint64_t now);

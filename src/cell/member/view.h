@@ -1,7 +1,7 @@
-// The view: what a cell knows about the lives of all nodes. For each node a number that only grows:
-// 2i - 1 while incarnation i belongs to the live set, 2i once it was seen dead. Views form a
-// lattice (merging takes the larger life of each node), which is why cells that learn of the same
-// events in different orders end with the same view. Pure values. See docs/agreement.md.
+// The view: what a cell knows about the lives of all nodes. For each node a number that only
+// grows: 2i - 1 while incarnation i belongs to the live set, 2i once it was seen dead. Views form
+// a lattice (merging takes the larger life of each node), which is why cells that learn of the
+// same events in different orders end with the same view. Pure values. See docs/agreement.md.
 #pragma once
 
 #include <array>

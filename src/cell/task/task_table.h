@@ -1,7 +1,7 @@
 // The tasks of this cell: started through the starter, or attached from elsewhere.
 //
-// Each has a TaskRecord in kernel memory, in a list that other cells walk with care, so that `ps` of
-// the whole machine needs no message. Control thread only, but for the records.
+// Each has a TaskRecord in kernel memory, in a list that other cells walk with care, so that `ps`
+// of the whole machine needs no message. Control thread only, but for the records.
 #pragma once
 
 #include <array>
@@ -82,8 +82,9 @@ class TaskTable {
   // One event of the starter has come.
   void on_starter_event(machine::StarterEvent event);
 
-  // A process attaches to this cell: one that was started with this cookie, or a stranger (0), whose
-  // pidfd is duplicated. Returns what is known of it. Errors: exhausted, not_found (no such cookie).
+  // A process attaches to this cell: one that was started with this cookie, or a stranger (0),
+  // whose pidfd is duplicated. Returns what is known of it. Errors: exhausted, not_found (no such
+  // cookie).
   Result<TaskInfo> attach(std::uint64_t cookie, int pidfd, const std::string& program);
   // A stranger has ended or detached.
   void detached(std::uint64_t id);

@@ -27,9 +27,11 @@ enum class FirewallMode : std::uint32_t {
   mmu_windowed = 2,  // kernels before it (6.1): the mapping is PROT_READ outside windows
   cooperative = 3,   // no userfaultfd: each process protects itself; only when told to
 };
-const char* firewall_mode_name(FirewallMode mode) noexcept;  // "mmu", "mmu-windowed", "cooperative"
+// "mmu", "mmu-windowed", "cooperative".
+const char* firewall_mode_name(FirewallMode mode) noexcept;
 
-// What this host allows, tried out on a scratch mapping. `cooperative` when userfaultfd is refused.
+// What this host allows, tried out on a scratch mapping. `cooperative` when userfaultfd is
+// refused.
 FirewallMode probe_firewall_mode();
 
 // A new userfaultfd with the features that the firewall needs: by the system call, else by
@@ -45,8 +47,8 @@ void release_machine_range(const Layout& layout);
 class Fence {
  public:
   // Takes over both descriptors and closes them. One fence for each node in a process: the one of
-  // an old incarnation goes before the new one is made. Errors: busy (the process has one already),
-  // bad_argument (no such node, or a memory of another size), exhausted, host.
+  // an old incarnation goes before the new one is made. Errors: busy (the process has one
+  // already), bad_argument (no such node, or a memory of another size), exhausted, host.
   static Result<Fence> map(const Layout& layout, CellId node, UniqueFd kernel_memory,
                            UniqueFd user_memory, FirewallMode mode);
   // For the node's own kernel, whose kernel memory is mapped writable already (node_memory.h).
@@ -85,9 +87,9 @@ class Fence {
 // After this, memory system calls (mmap, munmap, mprotect, mremap, madvise, ...) aimed at the
 // machine's range, and ioctls on userfaultfds, fail with EPERM in every thread of this process and
 // its children, unless they come from Hive's own call gate (also after exec: a child may attach).
-// process_madvise, shmat with SHM_REMAP and the x32 ABI are refused altogether. A call that ends up
-// to 128 KiB below the range is refused too. Out of its sight: what io_uring does in the name of
-// the process (IORING_OP_MADVISE). Sets no_new_privs. Errors: host.
+// process_madvise, shmat with SHM_REMAP and the x32 ABI are refused altogether. A call that ends
+// up to 128 KiB below the range is refused too, unless it is in whole units of 64 KiB. Out of its
+// sight: what io_uring does in the name of the process (IORING_OP_MADVISE). Sets no_new_privs. Errors: host.
 Result<void> install_memory_call_filter(const Layout& layout);
 
 }  // namespace hive::machine

@@ -126,9 +126,10 @@ Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
   return fresh;
 }
 
-// Kernels before 6.4 refuse a range that lies in several mappings, as it does where the process has
-// changed the protection of a part of it, with the same ENOENT that means that nothing is mapped
-// there at all; and they have then changed nothing. So a range is given up only page by page.
+// Kernels before 6.4 refuse a range that lies in several mappings, as it does where the process
+// has changed the protection of a part of it, with the same ENOENT that means that nothing is
+// mapped there at all; and they have then changed nothing. So a range is given up only page by
+// page.
 Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
   if (range.count == 0) return {};
   for (int retries = 0; retries < retries_max; ++retries) {

@@ -75,7 +75,8 @@ bool mmu_windowed_works() {
   Scratch scratch;
   std::uint64_t done = 0;
   return scratch.registered() &&
-         userfault_continue(scratch.userfault(), scratch.address(), page_bytes, false, done) == 0 &&
+         userfault_continue(scratch.userfault(), scratch.address(), page_bytes, false, done) ==
+             0 &&
          userfault_protect(scratch.userfault(), scratch.address(), page_bytes, true) == 0 &&
          scratch.make_writable() && closes_and_opens(scratch);
 }

@@ -39,7 +39,8 @@ void link_entries(NodeHeader* own) {
   const auto tid = static_cast<std::uint32_t>(::syscall(SYS_gettid));
   for (int i = 0; i < lifeline_count; ++i) {
     const bool last = i + 1 == lifeline_count;
-    own->lifelines[i].next = last ? address(&list_head.list) : address(&own->lifelines[i + 1].next);
+    own->lifelines[i].next =
+        last ? address(&list_head.list) : address(&own->lifelines[i + 1].next);
     own->lifelines[i].word.store(tid | FUTEX_WAITERS, std::memory_order_release);
   }
 }

@@ -16,8 +16,8 @@ namespace hive::machine {
 // Starts the sleeping thread; the words are armed when it returns. Once for each kernel.
 Result<void> arm_lifelines(NodeHeader* own);
 
-// Marks all words and wakes the watchers at once. Async-signal-safe: the first thing that a handler
-// of a fatal signal does, because a core dump takes seconds.
+// Marks all words and wakes the watchers at once. Async-signal-safe: the first thing that a
+// handler of a fatal signal does, because a core dump takes seconds.
 void mark_lifelines(NodeHeader* own) noexcept;
 
 enum class LifelineState : std::uint8_t { alive, marked, unreadable };

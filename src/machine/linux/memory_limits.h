@@ -13,8 +13,8 @@ namespace hive::machine {
 // limit. Reads files of /proc and /sys.
 std::uint64_t memory_available();
 
-// Memory for a memfd up to `bytes` from `offset`, allocated bit by bit with a look at what is left.
-// Errors: exhausted.
+// Memory for a memfd up to `bytes` from `offset`, allocated bit by bit with a look at what is
+// left. Errors: exhausted.
 Result<void> populate_memory(int memfd, std::uint64_t offset, std::uint64_t bytes);
 
 }  // namespace hive::machine

@@ -57,8 +57,9 @@ Child describe_child(const NodeStart& start) {
                           {start.monitor_channel, kernel_fd_monitor},
                           {start.lock, kernel_fd_lock},
                           {report, power_fd_report}};
-  const bool affinity_set = !child.set_processors ||
-                            ::sched_setaffinity(0, sizeof child.processors, &child.processors) == 0;
+  const bool affinity_set =
+      !child.set_processors ||
+      ::sched_setaffinity(0, sizeof child.processors, &child.processors) == 0;
   if (affinity_set && place_descriptors(moves)) {
     report = power_fd_report;  // open across exec: the power process reports through it too
     ::execv(child.arguments[0], child.arguments.data());

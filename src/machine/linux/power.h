@@ -23,7 +23,7 @@ namespace hive::machine {
 // What a kernel finds open when it starts (dup2'ed to these numbers, not close-on-exec).
 inline constexpr int kernel_fd_monitor = 3;  // channel to the monitor
 inline constexpr int kernel_fd_starter = 4;  // channel to the starter
-inline constexpr int kernel_fd_power = 5;    // channel to the power process: takes the kernel memfd
+inline constexpr int kernel_fd_power = 5;  // channel to the power process: takes the kernel memfd
 inline constexpr int kernel_fd_lock = 6;     // the machine's lock file, held by being open
 inline constexpr int kernel_fd_power_pidfd = 7;
 inline constexpr int kernel_fd_starter_pidfd = 8;

@@ -66,7 +66,8 @@ bool place_descriptors(std::span<const FdMove> moves) noexcept {
   }
   // Copies out of the way first: a source may have the number of somebody's target.
   for (std::size_t i = 0; i < moves.size(); ++i) {
-    copies[i] = moves[i].from < 0 ? -1 : ::fcntl(moves[i].from, F_DUPFD_CLOEXEC, above_all_targets);
+    copies[i] =
+        moves[i].from < 0 ? -1 : ::fcntl(moves[i].from, F_DUPFD_CLOEXEC, above_all_targets);
     if (moves[i].from >= 0 && copies[i] < 0) return false;
   }
   if (!close_from(0, above_all_targets - 1)) return false;

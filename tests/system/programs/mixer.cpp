@@ -1,8 +1,7 @@
-// A load with a known answer: the components of a spanning run share one segment for each cell; each
-// writes numbered, summed records into its own pages of every segment and checks those of the others.
-// A component that loses a segment with its home goes on with the rest. Exit status: 0 when every
-// record that it could read was whole, 1 when one was not.
-// Usage: mixer ROUNDS
+// A load with a known answer: the components of a spanning run share one segment for each cell;
+// each writes numbered, summed records into its own pages of every segment and checks those of the
+// others. A component that loses a segment with its home goes on with the rest. Exit status: 0
+// when every record that it could read was whole, 1 when one was not. Usage: mixer ROUNDS
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -34,7 +33,8 @@ std::uint64_t sum_of(const Record& record) {
 Record make_record(std::uint64_t round, int writer) {
   Record record{};
   record.round = round;
-  for (std::size_t i = 0; i < 60; ++i) record.words[i] = round * 1000 + static_cast<std::uint64_t>(writer) + i;
+  for (std::size_t i = 0; i < 60; ++i)
+    record.words[i] = round * 1000 + static_cast<std::uint64_t>(writer) + i;
   record.sum = sum_of(record);
   return record;
 }

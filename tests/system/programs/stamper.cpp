@@ -1,6 +1,6 @@
-// Stores the time into a file that it has mapped, as fast as it can, for ever: whoever reads the file
-// later knows when this task ran last. Attached to its cell, with a window open on another cell.
-// Usage: stamper FILE
+// Stores the time into a file that it has mapped, as fast as it can, for ever: whoever reads the
+// file later knows when this task ran last. Attached to its cell, with a window open on another
+// cell. Usage: stamper FILE
 #include <atomic>
 #include <cstdio>
 
