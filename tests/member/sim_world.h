@@ -23,7 +23,7 @@ namespace hive::test {
 struct ScheduleOptions {
   std::uint64_t seed = 1;
   int cells = 0;  // 0: drawn, 2 to 6
-  cell::MemberSabotage sabotage;
+  cell::MemberSabotage sabotage{};
   bool trace = false;  // to standard output
 };
 
