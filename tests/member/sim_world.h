@@ -49,7 +49,9 @@ class World {
 
   Node& node(CellId cell) { return *nodes_[static_cast<std::size_t>(cell)]; }
   void boot_all();
-  CellId draw_cell() { return static_cast<CellId>(dice_.below(static_cast<std::uint64_t>(cells_))); }
+  CellId draw_cell() {
+    return static_cast<CellId>(dice_.below(static_cast<std::uint64_t>(cells_)));
+  }
 
   void plan_faults();
   void plan(std::uint64_t when_ns, std::function<void()> fault);
