@@ -18,5 +18,9 @@ for preset in clang debug asan tsan; do
   ctest --preset "$preset" --parallel 2 --timeout 1200
 done
 
+echo '---- 200,000 schedules of failures'
+seed=$(date +%s)
+build/member_sim --schedules 200000 --seed "$seed"
+
 echo '---- the models, with four cells'
 python3 -B models/check.py --cells 4

@@ -120,6 +120,29 @@ TEST(SimMachine, ADeadNodeDoesNothingAndAStoppedOneDoesItLater) {
   EXPECT_FALSE(machine.hardware(1).send(0, {}));
 }
 
+TEST(SimMachine, ANodeThatIsRestartedHasNothingOfItsFormerLife) {
+  SimMachine machine({.cells = 2, .memory_bytes = 64});
+  std::vector<int> ran;
+  machine.memory(1)[0] = std::byte{7};
+  machine.hardware(0).send(1, bytes_of(5));
+  machine.on_mail(1, [&] { ran.push_back(0); });
+  machine.at(1'000'000, 1, [&] { ran.push_back(1); });
+  machine.stop(1);
+  machine.run_until(500'000);  // the mail is held back
+  machine.fail_memory(1);
+  machine.kill(1);
+  machine.restart(1);
+  machine.at(2'000'000, 1, [&] { ran.push_back(2); });
+  machine.run_until(3'000'000);
+  EXPECT_EQ(ran, std::vector<int>{2});
+  EXPECT_FALSE(machine.is_dead(1));
+  EXPECT_FALSE(machine.is_stopped(1));
+  EXPECT_EQ(machine.memory(1)[0], std::byte{0});
+  SipsMessage message;
+  EXPECT_EQ(machine.hardware(1).receive(0, message), SipsReceived::none);
+  EXPECT_TRUE(machine.hardware(1).send(0, bytes_of(6)));
+}
+
 TEST(SimMachine, MemoryCanBeReadFromOtherNodesUntilItFails) {
   SimMachine machine({.cells = 2, .memory_bytes = 64});
   const std::uint64_t value = 77;

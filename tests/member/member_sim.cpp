@@ -1,5 +1,5 @@
-// Runs schedules of failures through the protocol of agreement and recovery until one violates what
-// must hold. Prints the seed, which replays it: member_sim --seed N --schedules 1 --trace
+// Runs schedules of failures through the protocol of agreement and recovery until one violates
+// what must hold. Prints the seed, which replays it: member_sim --seed N --schedules 1 --trace
 #include <cstdio>
 
 #include <CLI/CLI.hpp>
@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
   const double seconds = static_cast<double>(hive::now_ns() - begin) / 1e9;
   fmt::print("seeds {} to {}: {} schedules, {} violations, {:.1f} s\n", seed, options.seed,
              coverage.schedules, violations, seconds);
-  fmt::print("{} lives of cells ({:.0f} a second), {} recoveries settled, {} cells taken back in\n",
+  fmt::print("{} lives of cells ({:.0f} a second), {} recoveries settled, {} cells back in\n",
              coverage.lives, static_cast<double>(coverage.lives) / seconds, coverage.recoveries,
              coverage.joins);
   fmt::print("{} ballots voted down, {} contested by the accused\n", coverage.voted_down,

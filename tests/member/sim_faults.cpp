@@ -84,7 +84,8 @@ void World::apply_crash(CellId victim) {
   machine_.stop(victim);
   for (CellId other = 0; other < cells_; ++other) {
     if (other == victim) continue;
-    machine_.after(between(50, 500), other, [this, other, victim, born = node(victim).incarnation] {
+    const std::uint64_t born = node(victim).incarnation;
+    machine_.after(between(50, 500), other, [this, other, victim, born] {
       if (node(victim).incarnation != born || !node(other).core->is_attached(victim)) return;
       node(other).core->on_hint(victim, Hint::lifeline, machine_.now_ns());
       after_input(other);
@@ -183,10 +184,10 @@ void World::switch_off(CellId by, CellId victim) {
                  });
 }
 
-// Votes protect a sound cell as long as no majority of those who vote on it is false, and more than
-// half of them show boards on which recovery can get on. The only other cell has no majority, but
-// may not get its processor in time to contest. A joiner that does not know that it was taken in
-// (by a corrupt master, which others do not believe) has no vote and nothing to lose.
+// Votes protect a sound cell as long as no majority of those who vote on it is false, and more
+// than half of them show boards on which recovery can get on. The only other cell has no majority,
+// but may not get its processor in time to contest. A joiner that does not know that it was taken
+// in (by a corrupt master, which others do not believe) has no vote and nothing to lose.
 bool World::may_be_outvoted(CellId by, CellId victim) {
   if (!node(victim).core->is_member()) return true;
   CellSet voters = node(by).core->view().live();

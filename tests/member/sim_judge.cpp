@@ -33,8 +33,9 @@ bool Judge::lives_in(CellId cell, const View& view) {
 
 void Judge::on_closed(CellId by, const View& view) {
   Cell& c = of(by);
-  for (CellId cell = 0; cell < cells_; ++cell)
+  for (CellId cell = 0; cell < cells_; ++cell) {
     c.closed[cell] = std::max(c.closed[cell], view[cell]);
+  }
 }
 
 void Judge::on_discard(CellId by, const View& view) {

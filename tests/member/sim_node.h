@@ -31,7 +31,7 @@ struct World::Node final : cell::NodeFacts {
   std::optional<cell::MemberCore> core;
   std::uint64_t incarnation = 1;
   std::array<std::uint64_t, max_cells> clocks{};  // of the others, as seen last
-  std::array<int, max_cells> late{};              // for how many of our ticks they have stood still
+  std::array<int, max_cells> late{};              // for so many of our ticks they stood still
   std::uint64_t starved_until = 0;
   std::uint64_t waits_until = 0;  // for a processor: its next tick is late
   std::optional<cell::Phase> dies_in;  // killed when it shows this phase

@@ -23,7 +23,7 @@ namespace hive::test {
 struct ScheduleOptions {
   std::uint64_t seed = 1;
   int cells = 0;  // 0: drawn, 2 to 6
-  cell::MemberSabotage sabotage;
+  cell::MemberSabotage sabotage{};
   bool trace = false;  // to standard output
 };
 
@@ -49,7 +49,9 @@ class World {
 
   Node& node(CellId cell) { return *nodes_[static_cast<std::size_t>(cell)]; }
   void boot_all();
-  CellId draw_cell() { return static_cast<CellId>(dice_.below(static_cast<std::uint64_t>(cells_))); }
+  CellId draw_cell() {
+    return static_cast<CellId>(dice_.below(static_cast<std::uint64_t>(cells_)));
+  }
 
   void plan_faults();
   void plan(std::uint64_t when_ns, std::function<void()> fault);

@@ -1,5 +1,5 @@
-// Accusations and votes: whether a cell that is still alive may be switched off. Pure state, driven
-// by member_core.h; docs/agreement.md says what the rules are.
+// Accusations and votes: whether a cell that is still alive may be switched off. Pure state,
+// driven by member_core.h; docs/agreement.md says what the rules are.
 #pragma once
 
 #include <array>

@@ -74,7 +74,9 @@ struct Board {
   std::array<Opinion, max_cells> opinions{};
 
   // Boards are compared whenever one is read: as bytes, which is many times faster.
-  bool operator==(const Board& other) const { return std::memcmp(this, &other, sizeof *this) == 0; }
+  bool operator==(const Board& other) const {
+    return std::memcmp(this, &other, sizeof *this) == 0;
+  }
 
   const Opinion& opinion(CellId on) const { return opinions[static_cast<std::size_t>(on)]; }
   Opinion& opinion(CellId on) { return opinions[static_cast<std::size_t>(on)]; }

@@ -201,9 +201,12 @@ void MemberCore::look(CellId cell, std::uint64_t now) {
   advance(now);
 }
 
+bool MemberCore::may_accuse(CellId cell) const {
+  return is_member() && cell != self_ && cell >= 0 && cell < cells_ && is_live(view()[cell]);
+}
+
 void MemberCore::on_hint(CellId cell, Hint hint, std::uint64_t now) {
-  if (cell == self_ || cell < 0 || cell >= cells_ || !is_member() || !is_live(view()[cell]))
-    return;
+  if (!may_accuse(cell)) return;
   if (hint == Hint::lifeline || hint == Hint::order) {
     orders_.push_back({.what = MemberOrder::What::power_off, .cell = cell});
     return;
@@ -213,8 +216,7 @@ void MemberCore::on_hint(CellId cell, Hint hint, std::uint64_t now) {
 }
 
 void MemberCore::accuse(CellId cell, Hint hint, std::uint64_t now) {
-  if (cell == self_ || cell < 0 || cell >= cells_ || !is_member() || !is_live(view()[cell]))
-    return;
+  if (!may_accuse(cell)) return;
   ballots_.accuse(cell, hint, now);
   advance(now);
 }
@@ -366,9 +368,9 @@ void MemberCore::try_take_in(std::uint64_t) {
 void MemberCore::ask_for_reboots(std::uint64_t now) {
   if (!reboots_ || board_.phase != Phase::settled || view().live().lowest() != self_) return;
   for (CellId cell = 0; cell < cells_; ++cell) {
-    if (is_live(view()[cell]) || kept_out_.has(cell) || now < next_reboot_ns_[index(cell)])
-      continue;
-    next_reboot_ns_[index(cell)] = now + times_.reboot_retry_ns;
+    std::uint64_t& next = next_reboot_ns_[index(cell)];
+    if (is_live(view()[cell]) || kept_out_.has(cell) || now < next) continue;
+    next = now + times_.reboot_retry_ns;
     orders_.push_back({.what = MemberOrder::What::reboot, .cell = cell,
                        .number = incarnation_of(view()[cell])});
   }

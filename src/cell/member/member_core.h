@@ -124,6 +124,7 @@ class MemberCore {
  private:
   static std::size_t index(CellId cell) { return static_cast<std::size_t>(cell); }
   bool is_plausible(CellId from, const Board& board) const;
+  bool may_accuse(CellId cell) const;
   bool merge(const View& theirs, std::uint64_t now);
   bool merge_one(CellId cell, Life theirs, std::uint64_t now);
   void merge_all(std::uint64_t now);
