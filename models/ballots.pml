@@ -13,8 +13,7 @@
  *
  * As there, each step brings something forward; a run that has come to rest must have ended well.
  *
- * Mutations: MINORITY_DECIDES, NO_LOCK (whoever asks for the fence lock gets it at once),
- * CONDEMNED_DECIDES (a cell that was condemned itself may still decide).
+ * Mutations: MINORITY_DECIDES, NO_CONTEST (the accused does not defend itself).
  */
 #ifndef N
 #define N 3
@@ -31,78 +30,114 @@
 
 #include "ballots_state.pml"
 
-inline end_ballot(i, c) {
+inline forget_ballot(i, c) {
   is_open[AT(i, c)] = 0;
   is_old[AT(i, c)] = 0;
+  disputed[AT(i, c)] = 0;
   asked[AT(i, c)] = 0
+}
+
+inline close_down(i, c) {
+  forget_ballot(i, c);
+  own[AT(i, c)] = own[AT(i, c)] | 8
+}
+
+/* Ballots::count. */
+inline count(i, c, ballot) {
+  guilty = 0; innocent = 0; missing = 0; decided = 0; n = 0;
+  for (j2 : 0 .. N - 1) {
+    if
+    :: j2 != c && LIVES(i, j2) ->
+       n++;
+       x = (j2 == i -> own[AT(i, c)] : votes[VOTE(i, c, j2)]);
+       if
+       :: BALLOT(x) != ballot || VERDICT(x) == 0 -> missing++
+       :: else ->
+          if
+          :: VERDICT(x) == GUILTY || VERDICT(x) == DECIDED_GUILTY -> guilty++
+          :: else -> innocent++
+          fi;
+          if
+          :: VERDICT(x) == DECIDED_INNOCENT -> decided = DECIDED_INNOCENT
+          :: VERDICT(x) == DECIDED_GUILTY && decided == 0 -> decided = DECIDED_GUILTY
+          :: else
+          fi
+       fi
+    :: else
+    fi
+  }
+}
+
+#define IS_DEFENDED(i, c) \
+  (BALLOT(votes[VOTE(i, c, c)]) == BALLOT(own[AT(i, c)]) && \
+   VERDICT(votes[VOTE(i, c, c)]) == DECIDED_INNOCENT)
+
+/* Ballots::evaluate_one. */
+inline evaluate_one(i, c) {
+  count(i, c, BALLOT(own[AT(i, c)]));
+  if
+  :: decided == DECIDED_INNOCENT -> close_down(i, c)
+  :: decided == DECIDED_GUILTY || decided == 0 && n > 1 && IS_MAJORITY -> condemns[AT(i, c)] = 1
+  :: else ->
+     if
+     :: 2 * innocent > n || IS_DEFENDED(i, c) && (n == 1 || is_old[AT(i, c)]) -> close_down(i, c)
+     :: else ->
+        if
+        :: missing > 0 && !is_old[AT(i, c)] /* waits for them */
+        :: else ->
+           if
+           :: innocent > 0 && innocent >= guilty -> close_down(i, c)
+           :: else ->
+              disputed[AT(i, c)] = (disputed[AT(i, c)] == 0 -> 1 : disputed[AT(i, c)]);
+              asked[AT(i, c)] = asked[AT(i, c)] |
+                                (disputed[AT(i, c)] == 2 && VERDICT(own[AT(i, c)]) != 0)
+           fi
+        fi
+     fi
+  fi
+}
+
+/* The largest ballot on c that i knows. */
+inline find_largest(i, c) {
+  largest = BALLOT(own[AT(i, c)]);
+  for (j2 : 0 .. N - 1) {
+    x = votes[VOTE(i, c, j2)];
+    largest = (BALLOT(x) > largest -> BALLOT(x) : largest)
+  }
+}
+
+#ifdef NO_CONTEST
+#define MAY_CONTEST false
+#else
+#define MAY_CONTEST true
+#endif
+
+/* Ballots::contest. */
+inline contest(i) {
+  find_largest(i, i);
+  if
+  :: largest > BALLOT(own[AT(i, i)]) && !asked[AT(i, i)] ->
+     count(i, i, largest);
+     if
+     :: MAY_CONTEST && guilty > 0 && decided == 0 &&
+        (n == 1 || 2 * guilty <= n && missing > 0 && is_old[AT(i, i)]) ->
+        asked[AT(i, i)] = 1;
+        contested[i] = largest
+     :: else
+     fi
+  :: else
+  fi
 }
 
 /* Ballots::evaluate. */
 inline evaluate(i) {
   for (k : 0 .. N - 1) {
     if
-    :: is_open[AT(i, k)] ->
-       guilty = 0; innocent = 0; missing = 0; decided = 0; n = 0;
-       for (j2 : 0 .. N - 1) {
-         if
-         :: j2 != k && LIVES(i, j2) ->
-            n++;
-            x = (j2 == i -> own[AT(i, k)] : votes[VOTE(i, k, j2)]);
-            if
-            :: BALLOT(x) != BALLOT(own[AT(i, k)]) || VERDICT(x) == 0 -> missing++
-            :: else ->
-               if
-               :: VERDICT(x) == GUILTY || VERDICT(x) == DECIDED_GUILTY -> guilty++
-               :: else -> innocent++
-               fi;
-               if
-               :: VERDICT(x) == DECIDED_INNOCENT -> decided = DECIDED_INNOCENT
-               :: VERDICT(x) == DECIDED_GUILTY && decided == 0 -> decided = DECIDED_GUILTY
-               :: else
-               fi
-            fi
-         :: else
-         fi
-       }
-       if
-       :: n == 1 && BALLOT(votes[VOTE(i, k, k)]) == BALLOT(own[AT(i, k)]) &&
-          VERDICT(votes[VOTE(i, k, k)]) == DECIDED_INNOCENT -> decided = DECIDED_INNOCENT
-       :: else
-       fi;
-       if
-       :: decided == DECIDED_INNOCENT -> end_ballot(i, k)
-       :: decided == DECIDED_GUILTY || decided == 0 && n > 1 && IS_MAJORITY ->
-          condemns[AT(i, k)] = 1
-       :: else ->
-          if
-          :: 2 * innocent > n -> end_ballot(i, k)
-          :: 2 * innocent <= n && missing > 0 && !is_old[AT(i, k)] /* waits for them */
-          :: else ->
-             if
-             :: innocent > 0 && innocent >= guilty -> end_ballot(i, k)
-             :: else ->
-                if
-                :: (n > 1 || is_old[AT(i, k)]) && VERDICT(own[AT(i, k)]) != 0 &&
-                   asked[AT(i, k)] == 0 && !IS_CONDEMNED(i) -> asked[AT(i, k)] = EPOCH(i)
-                :: else
-                fi
-             fi
-          fi
-       fi
+    :: is_open[AT(i, k)] -> evaluate_one(i, k)
     :: else
     fi
   }
-  /* Ballots::contest: two are left. */
-  for (k : 0 .. N - 1) {
-    if
-    :: DEAD_COUNT(dead[i]) == N - 2 && k != i && LIVES(i, k) && asked[AT(i, i)] == 0 &&
-       VERDICT(votes[VOTE(i, i, k)]) == GUILTY &&
-       BALLOT(votes[VOTE(i, i, k)]) > BALLOT(own[AT(i, i)]) ->
-       asked[AT(i, i)] = EPOCH(i);
-       contested[i] = BALLOT(votes[VOTE(i, i, k)])
-    :: else
-    fi
-  }
+  contest(i);
   guilty = 0; innocent = 0; missing = 0; decided = 0; n = 0; x = 0
 }
 
@@ -110,16 +145,14 @@ inline open_ballot(i, c, opinion) {
   own[AT(i, c)] = opinion;
   is_open[AT(i, c)] = 1;
   is_old[AT(i, c)] = 0;
+  disputed[AT(i, c)] = 0;
   asked[AT(i, c)] = 0
 }
 
 inline accuse(i, c) {
-  largest = BALLOT(own[AT(i, c)]);
-  for (j2 : 0 .. N - 1) {
-    largest = (BALLOT(votes[VOTE(i, c, j2)]) > largest -> BALLOT(votes[VOTE(i, c, j2)]) : largest)
-  }
-  assert(largest < 31);
-  largest = (largest + 1) * 8 + GUILTY;
+  find_largest(i, c);
+  assert(largest < 15);
+  largest = (largest + 1) * 16 + GUILTY;
   open_ballot(i, c, largest)
 }
 
@@ -127,7 +160,7 @@ inline accuse(i, c) {
 inline see_dead(i, c) {
   dead[i] = dead[i] | (1 << (c));
   own[AT(i, c)] = 0;
-  end_ballot(i, c);
+  forget_ballot(i, c);
   probing[AT(i, c)] = 0;
   condemns[AT(i, c)] = 0;
   for (j2 : 0 .. N - 1) {
@@ -145,10 +178,14 @@ inline read(i, j) {
   for (k : 0 .. N - 1) {
     if
     :: LIVES(i, k) && LIVES(j, k) ->
+       find_largest(i, k);
+       is_old[AT(i, k)] = is_old[AT(i, k)] &
+                          !(k == i && BALLOT(own[AT(j, k)]) > largest);
        votes[VOTE(i, k, j)] = own[AT(j, k)];
        if
-       :: k != i && k != j && BALLOT(own[AT(j, k)]) > BALLOT(own[AT(i, k)]) ->
-          x = own[AT(j, k)] & ~7;
+       :: k != i && k != j && BALLOT(own[AT(j, k)]) > BALLOT(own[AT(i, k)]) &&
+          !IS_CLOSED(own[AT(j, k)]) ->
+          x = BALLOT(own[AT(j, k)]) * 16;
           open_ballot(i, k, x);
           if
           :: probing[AT(i, k)] == 0 -> probing[AT(i, k)] = (power[k] == RUNS -> 1 : 2)
@@ -183,29 +220,21 @@ inline give_verdict(i, c, verdict) {
   RESULT(i)
 }
 
-#ifdef NO_LOCK
-#define IS_FREE(epoch) true
-#else
-#define IS_FREE(epoch) (lock[epoch] == 0)
-#endif
-
 /* Reads all boards once more. */
 inline take_lock(i, c) {
   holding[i] = (c) + 1;
-  lock[asked[AT(i, c)]] = i + 1;
-  for (largest : 0 .. N - 1) {
+  lock = i + 1;
+  for (from : 0 .. N - 1) {
     if
-    :: largest != i && CAN_READ(i, largest) -> read(i, largest)
+    :: from != i && CAN_READ(i, from) -> read(i, from)
     :: else
     fi
   }
-  largest = 0
+  from = 0
 }
 
 inline release(i) {
-  for (k : 0 .. N) {
-    lock[k] = (lock[k] == i + 1 -> 0 : lock[k])
-  }
+  lock = (lock == i + 1 -> 0 : lock)
 }
 
 /* Somebody had the lock before, and decided. */
@@ -213,32 +242,30 @@ inline release(i) {
   (VERDICT(votes[VOTE(i, c, j)]) >= DECIDED_INNOCENT && \
    BALLOT(votes[VOTE(i, c, j)]) == BALLOT(own[AT(i, c)]))
 #define CONDEMNED_ON(i, j, ballot) \
-  (votes[VOTE(i, i, j)] == (ballot) * 8 + DECIDED_GUILTY)
+  (votes[VOTE(i, i, j)] == (ballot) * 16 + DECIDED_GUILTY)
 
 /* Ballots::on_fence. */
 inline decide(i) {
-  largest = holding[i] - 1;
+  from = holding[i] - 1;
   holding[i] = 0;
   release(i);
   if
-  :: asked[AT(i, largest)] != 0 ->
-     asked[AT(i, largest)] = 0;
+  :: asked[AT(i, from)] ->
+     asked[AT(i, from)] = 0;
      if
-     :: largest == i && !ANY(CONDEMNED_ON, i, contested[i]) ->
-        own[AT(i, i)] = contested[i] * 8 + DECIDED_INNOCENT
-     :: largest != i && !ANY(DECIDED_BY, i, largest) && !IS_CONDEMNED(i) &&
-        VERDICT(own[AT(i, largest)]) <= GUILTY ->
-        own[AT(i, largest)] = own[AT(i, largest)] + 2
+     :: from == i && !ANY(CONDEMNED_ON, i, contested[i]) ->
+        own[AT(i, i)] = contested[i] * 16 + DECIDED_INNOCENT
+     :: from != i && !ANY(DECIDED_BY, i, from) && VERDICT(own[AT(i, from)]) <= GUILTY ->
+        own[AT(i, from)] = own[AT(i, from)] + 2
      :: else
      fi;
-     x = largest;
-     contested[i] = (x == i -> 0 : contested[i]);
+     contested[i] = (from == i -> 0 : contested[i]);
      evaluate(i);
-     printf("@ decide %d %d", i, largest);
+     printf("@ decide %d %d", i, from);
      RESULT(i)
   :: else
   fi;
-  largest = 0
+  from = 0
 }
 
 /* Votes protect a sound cell as long as most of the cells are sound. */
@@ -253,18 +280,6 @@ inline check_switch_off(c) {
   n = 0;
   guilty = 0
 }
-
-/* Held back until its judge turned out to hang: only then has it anything to ask for. */
-#define STILL_CONDEMNED(i, j, unused) \
-  (VERDICT(votes[VOTE(i, i, j)]) == DECIDED_GUILTY)
-#ifdef CONDEMNED_DECIDES
-#define COULD_ASK(i, c, unused) false
-#else
-#define COULD_ASK(i, c, unused) \
-  (is_open[AT(i, c)] && is_old[AT(i, c)] && VERDICT(own[AT(i, c)]) == GUILTY && \
-   asked[AT(i, c)] == 0 && holding[i] == 0 && !condemns[AT(i, c)] && \
-   power[c] != OFF)
-#endif
 
 #define acts (power[_pid] == RUNS)
 #define CAN_BE_WRONG(c) (wrong > 0 && power[c] == RUNS)
@@ -282,23 +297,29 @@ inline check_switch_off(c) {
   :: d_step { acts && probing[AT(_pid, c)] != 0 && \
               (power[c] == RUNS || probing[AT(_pid, c)] == 1) -> \
               give_verdict(_pid, c, INNOCENT) } \
-  :: d_step { acts && holding[_pid] == 0 && asked[AT(_pid, c)] != 0 && \
-              IS_FREE(asked[AT(_pid, c)]) -> take_lock(_pid, c) } \
+  :: d_step { acts && holding[_pid] == 0 && asked[AT(_pid, c)] && lock == 0 -> \
+              take_lock(_pid, c) } \
   :: d_step { acts && condemns[AT(_pid, c)] && power[c] != OFF && !doomed[c] -> \
               check_switch_off(c); doomed[c] = 1; \
               printf("@ switch %d %d", _pid, c); RESULT(_pid) }
 #define BE_WRONG(c) \
   was_wrong[_pid] = was_wrong[_pid] | (power[c] == RUNS); wrong = wrong - (power[c] == RUNS)
 
-#define IS_YOUNG(i, c, unused) (is_open[AT(i, c)] && !is_old[AT(i, c)])
+/* What can become old: ballots, disputes, what others say about i. */
+#define IS_ACCUSED_BY(i, j, unused) (BALLOT(votes[VOTE(i, i, j)]) > BALLOT(own[AT(i, i)]))
+#define IS_YOUNG(i, c, unused) \
+  (is_open[AT(i, c)] && (!is_old[AT(i, c)] || disputed[AT(i, c)] == 1))
+#define ANY_YOUNG(i) \
+  (ANY(IS_YOUNG, i, 0) || !is_old[AT(i, i)] && ANY(IS_ACCUSED_BY, i, 0))
 #ifdef SLOW
-#define IS_TIME(i) ANY(IS_YOUNG, i, 0)
+#define IS_TIME(i) ANY_YOUNG(i)
 #else
-/* Voters that are sound have all spoken by then; if only the accused is left, so has that. */
+/* Voters that are sound have all spoken by then; so has the accused, once it is disputed. */
 #define IS_WAITED_FOR(i, j, c) \
   ((j) != (i) && LIVES(i, j) && power[j] == RUNS && \
-   ((j) != (c) || DEAD_COUNT(dead[i]) == N - 2) && \
-   (BALLOT(votes[VOTE(i, c, j)]) != BALLOT(own[AT(i, c)]) || VERDICT(votes[VOTE(i, c, j)]) == 0))
+   ((j) != (c) || MAY_CONTEST && disputed[AT(i, c)] == 1) && \
+   (BALLOT(votes[VOTE(i, c, j)]) != BALLOT(own[AT(i, c)]) || \
+    (votes[VOTE(i, c, j)] & 15) == 0))
 #if N == 4
 #define WAITS(i, c, unused) \
   (IS_YOUNG(i, c, 0) && (IS_WAITED_FOR(i, 0, c) || IS_WAITED_FOR(i, 1, c) || \
@@ -308,7 +329,7 @@ inline check_switch_off(c) {
   (IS_YOUNG(i, c, 0) && \
    (IS_WAITED_FOR(i, 0, c) || IS_WAITED_FOR(i, 1, c) || IS_WAITED_FOR(i, 2, c)))
 #endif
-#define IS_TIME(i) (ANY(IS_YOUNG, i, 0) && !ANY(WAITS, i, 0))
+#define IS_TIME(i) (ANY_YOUNG(i) && !ANY(WAITS, i, 0))
 #endif
 
 active [N] proctype cell() {
@@ -321,12 +342,12 @@ end:
   CELL_STEPS(3)
 #endif
   :: d_step { acts && holding[_pid] != 0 -> decide(_pid) }
-  :: d_step { acts && ANY(COULD_ASK, _pid, 0) && ANY(STILL_CONDEMNED, _pid, 0) && 
-              !IS_CONDEMNED(_pid) -> evaluate(_pid) }
   :: d_step { acts && IS_TIME(_pid) -> /* ballots become old */
        for (k : 0 .. N - 1) {
-         is_old[AT(_pid, k)] = is_old[AT(_pid, k)] | is_open[AT(_pid, k)]
+         is_old[AT(_pid, k)] = is_old[AT(_pid, k)] | is_open[AT(_pid, k)];
+         disputed[AT(_pid, k)] = (disputed[AT(_pid, k)] == 1 -> 2 : disputed[AT(_pid, k)])
        }
+       is_old[AT(_pid, _pid)] = is_old[AT(_pid, _pid)] | ANY(IS_ACCUSED_BY, _pid, 0);
        evaluate(_pid);
        printf("@ wait %d", _pid);
        RESULT(_pid) }

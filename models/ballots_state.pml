@@ -12,8 +12,9 @@ bit was_wrong[N];
 bit excused; /* the last sound cell failed: nobody has to be left */
 bit doomed[N]; /* somebody is just switching it off */
 
-/* Opinions: eight times the number of the ballot, and a cell::Verdict. */
-#define BALLOT(opinion) ((opinion) >> 3)
+/* Opinions: sixteen times the number of the ballot, eight if it is closed, and a cell::Verdict. */
+#define BALLOT(opinion) ((opinion) >> 4)
+#define IS_CLOSED(opinion) (((opinion) >> 3) & 1)
 #define VERDICT(opinion) ((opinion) & 7)
 #define INNOCENT 1
 #define GUILTY 2
@@ -24,13 +25,14 @@ byte dead[N];          /* the view: a bit for each node that was seen off */
 byte own[N * N];       /* [AT(i, k)]: i's opinion on k, on its board */
 byte votes[N * N * N]; /* [VOTE(i, k, j)]: j's, as i read it last */
 bit is_open[N * N];
-bit is_old[N * N];
+bit is_old[N * N];      /* also [AT(i, i)], the ballot on i itself */
+byte disputed[N * N];   /* 1: only the lock can decide it; 2: and the accused had its time */
 byte probing[N * N];   /* 1: a probe is under way; 2: and began when the cell hung already */
-byte asked[N * N];     /* for the fence lock of this epoch */
+bit asked[N * N];       /* for the fence lock */
 byte contested[N];     /* the ballot on itself for which it asked */
 bit condemns[N * N];   /* ordered to switch it off */
 byte holding[N];       /* 1 + the cell of whom it will decide, with the lock */
-byte lock[N + 1];      /* by epoch: 1 + who holds it */
+byte lock;             /* 1 + who holds it */
 
 hidden byte k;
 hidden byte j2;
@@ -41,6 +43,7 @@ hidden byte innocent;
 hidden byte missing;
 hidden byte decided;
 hidden byte largest;
+hidden byte from;
 
 #define LIVES(i, k) (!((dead[i] >> (k)) & 1))
 #if N == 4
@@ -48,31 +51,17 @@ hidden byte largest;
                          (((set) >> 3) & 1))
 #define ANY(CONDITION, i, j) \
   (CONDITION(i, 0, j) || CONDITION(i, 1, j) || CONDITION(i, 2, j) || CONDITION(i, 3, j))
-#define OPINION(i, k) BALLOT(own[AT(i, k)]), VERDICT(own[AT(i, k)])
+#define OPINION(i, k) BALLOT(own[AT(i, k)]), own[AT(i, k)] & 15
 #define RESULT(i) \
   printf(" : %d %d %d %d %d %d %d %d\n", OPINION(i, 0), OPINION(i, 1), OPINION(i, 2), \
          OPINION(i, 3))
 #else
 #define DEAD_COUNT(set) (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1))
 #define ANY(CONDITION, i, j) (CONDITION(i, 0, j) || CONDITION(i, 1, j) || CONDITION(i, 2, j))
-#define OPINION(i, k) BALLOT(own[AT(i, k)]), VERDICT(own[AT(i, k)])
+#define OPINION(i, k) BALLOT(own[AT(i, k)]), own[AT(i, k)] & 15
 #define RESULT(i) printf(" : %d %d %d %d %d %d\n", OPINION(i, 0), OPINION(i, 1), OPINION(i, 2))
 #endif
-#ifdef ONE_LOCK
-#define EPOCH(i) 1
-#else
-#define EPOCH(i) (DEAD_COUNT(dead[i]) + 1)
-#endif
 
-/* Somebody who lives, as far as i knows, shows that i is to be switched off: i decides nothing any
-   more. If nothing comes of that for a while, the other hangs itself, and i may. */
-#define CONDEMNED_BY(i, j, unused) \
-  (VERDICT(votes[VOTE(i, i, j)]) == DECIDED_GUILTY && power[j] == RUNS)
-#ifdef CONDEMNED_DECIDES
-#define IS_CONDEMNED(i) false
-#else
-#define IS_CONDEMNED(i) ANY(CONDEMNED_BY, i, 0)
-#endif
 #ifdef MINORITY_DECIDES
 #define IS_MAJORITY (guilty > 0)
 #else

@@ -4,6 +4,7 @@ inline stop(c) {
   for (k : 0 .. N - 1) {
     is_open[AT(c, k)] = 0;
     is_old[AT(c, k)] = 0;
+    disputed[AT(c, k)] = 0;
     probing[AT(c, k)] = 0;
     asked[AT(c, k)] = 0;
     condemns[AT(c, k)] = 0;

@@ -10,9 +10,8 @@
  *   UNCHECKED  assertions do nothing: for traces of mutations
  *
  * A run that has come to rest must have ended well (check_end), and no run may go on for ever:
- * every step brings something forward, so there must be no cycle.
- * Together that is more than liveness
- * under weak fairness.
+ * every step brings something forward, so there must be no cycle. Together that is more than
+ * liveness under weak fairness.
  *
  * Mutations, each of which must be found: SKIP_FIRST_BARRIER, SKIP_SECOND_BARRIER,
  * SETTLE_BEFORE_OFF (a vote is taken for a death), NO_RESTART (when the view grows),

@@ -142,8 +142,11 @@ std::string ReplayMachine::take_vote_step(const std::string& step, Node& n, std:
   } else if (step == "suspect") {
     core.on_hint(other, cell::Hint::clock, n.now);
     take_orders(n);
-    if (!obey(n, What::probe, other)) return "a hint leads to no probe";
-    core.on_probe(other, true, n.now);
+    if (obey(n, What::probe, other)) {
+      core.on_probe(other, true, n.now);
+    } else {
+      core.accuse(other, cell::Hint::clock, n.now);  // held back for a while: not in the model
+    }
   } else if (step == "probed") {
     int guilty = 0;
     words >> guilty;
@@ -228,10 +231,11 @@ std::string ReplayMachine::compare_opinions(Node& n, std::istream& words) {
     if (!(words >> ballot >> verdict)) return "no opinion on cell " + std::to_string(cell);
     const Opinion& opinion = n.core->board().opinion(cell);
     const int number = static_cast<int>(opinion.ballot % cell::first_ballot(1));
-    if (number == ballot && static_cast<int>(opinion.verdict) == verdict) continue;
+    const int said = static_cast<int>(opinion.verdict) + 8 * opinion.closed;
+    if (number == ballot && said == verdict) continue;
     return "about cell " + std::to_string(cell) + " the model says " + std::to_string(verdict) +
-           " on ballot " + std::to_string(ballot) + ", the code " +
-           std::to_string(static_cast<int>(opinion.verdict)) + " on " + std::to_string(number);
+           " on ballot " + std::to_string(ballot) + ", the code " + std::to_string(said) + " on " +
+           std::to_string(number);
   }
   return {};
 }
@@ -241,6 +245,10 @@ std::string ReplayMachine::rest() {
   for (const auto& n : nodes_) {
     if (n->power != Power::runs) continue;
     const Board before = n->core->board();
+    // What was ordered before matters got settled otherwise comes to nothing.
+    for (const MemberOrder& order : n->open) {
+      if (order.what == What::fence) n->core->on_fence(order.cell, order.ballot, true, n->now);
+    }
     for (CellId other = 0; other < cells_; ++other) {
       if (other == n->self) continue;
       const bool is_there = node(other).incarnation == n->core->attached_to(other);
