@@ -190,6 +190,8 @@ void Membership::look_at_all(std::uint64_t now, bool ask_power) {
 
 void Membership::look_at(CellId cell, std::uint64_t now, bool ask_power) {
   const bool is_live_here = is_live(core_.view()[cell]);
+  // With each tick also the boards that have not changed: what they say may mean more by now.
+  if (ask_power) reader_.forget(cell);
   switch (reader_.read(cell, board_)) {
     case BoardReader::Outcome::read:
       core_.read(cell, board_, now);
