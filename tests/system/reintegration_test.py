@@ -86,9 +86,11 @@ class OneCell(Reintegration):
 
     def test_of_two_when_the_other_is_the_only_survivor(self):
         machine = self.machine.boot(cells=2)
-        for incarnation in range(2, 5):
-            kill(machine.cell(incarnation % 2)["pid"])
-            machine.wait_up()
+        incarnations = [1, 1]
+        for victim in (0, 1, 0):
+            kill(machine.cell(victim)["pid"])
+            incarnations[victim] += 1
+            machine.wait_up(*incarnations)
         self.assert_works(2)
         self.assert_ends_clean()
 

@@ -47,7 +47,10 @@ void Kernel::on_settled(const Membership::Settled& settled) {
       loss.cause.copy(news.cause.data(), news.cause.size() - 1);
       attach_->tell_own_tasks(news);
     }
-    for (CellSet back = settled.back; !back.empty(); back.remove(back.lowest())) {
+    // To one that has just been taken in, all the others are new.
+    const bool is_new_here = settled.back.has(config_.self);
+    for (CellSet back = is_new_here ? CellSet() : settled.back; !back.empty();
+         back.remove(back.lowest())) {
       log(fmt::format("cell {} is back, epoch {}", back.lowest(), settled.epoch));
       proto::NewsMessage news;
       news.kind = proto::NewsKind::cell_back;

@@ -44,6 +44,10 @@ Membership::Membership(Parts parts)
       clocks_(parts_.layout, parts_.self),
       core_(parts_.self, static_cast<int>(parts_.layout.cells), *this),
       reader_(parts_.layout) {
+  // Before the first board is read: what a joiner reads of its own last life is no lie to it. A
+  // board that it takes for one is not read again until its owner has something new to say, and a
+  // lone survivor has not.
+  if (parts_.incarnation > 1) core_.start_joining(parts_.incarnation);
   if (published_ == nullptr) return;
   announced_.phase = Phase::joining;
   published_->board.set(announced_);
@@ -59,8 +63,6 @@ void Membership::start() {
   if (parts_.incarnation == 1) {
     core_.start_first();
     publish_live_set(core_.view().live(), core_.epoch_of(core_.view()));
-  } else {
-    core_.start_joining(parts_.incarnation);
   }
   publish_board();
   watcher_ = std::jthread([this](std::stop_token stop) { watch(stop); });
