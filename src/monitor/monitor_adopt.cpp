@@ -6,6 +6,8 @@
 // A node that was being rebooted when the old monitor died ends itself; the recovery master asks
 // again.
 
+#include <utility>
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -86,6 +88,7 @@ void Monitor::on_adoption(Node& node) {
       node.kernel_pid = static_cast<int>(number_of(answer, "pid"));
       node.adoption.reset();
       node.stage = Stage::up;
+      if (std::exchange(node.comeback.wanted, false)) note(node, "up");
       log_->info("cell {} has a monitor again", node.id);
       return;
     }

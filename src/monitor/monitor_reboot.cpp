@@ -51,9 +51,11 @@ void Monitor::on_reboot_asked(const Node& by, const Json& event) {
   Node& node = nodes_[static_cast<std::size_t>(cell)];
   if (shutting_down_ || !plan_.reboot || !node.out.empty() || node.drain.under_way) return;
   if (node.comeback.wanted || node.comeback.under_way) return;
-  // Of one that lives it may have seen the end before us; or what it saw was an earlier life.
+  // Of one that lives it may have seen the end before us; or what it saw was an earlier life. One
+  // that has not answered a new monitor yet may be a joiner of which the cells know nothing.
   const std::int64_t incarnation = number_of(event, "incarnation");
-  if (node.is_alive() && incarnation <= static_cast<std::int64_t>(node.incarnation)) return;
+  const bool is_known = node.is_alive() && node.stage != Stage::adopting;
+  if (is_known && incarnation <= static_cast<std::int64_t>(node.incarnation)) return;
   log_->info("cell {} asks for node {} to be started anew", by.id, node.id);
   node.comeback.wanted = true;
   note(node, "rebooting");
