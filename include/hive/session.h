@@ -75,8 +75,8 @@ class Session {
   Result<Segment> create(std::string_view name, std::uint64_t size, const SegmentOptions& options);
   Result<Segment> create(std::string_view name, std::uint64_t size);
 
-  // Opens a segment by name wherever its home is. With a `wait`, a name that does not exist yet, or
-  // whose home has just failed, is waited for. Errors: not_found, timed_out, cell_down, busy
+  // Opens a segment by name wherever its home is. With a `wait`, a name that does not exist yet,
+  // or whose home has just failed, is waited for. Errors: not_found, timed_out, cell_down, busy
   // (segments come and go too fast).
   Result<Segment> open(std::string_view name,
                        std::chrono::nanoseconds wait = std::chrono::nanoseconds(0));
@@ -87,6 +87,8 @@ class Session {
 };
 
 // Short for Session::attach.
-inline Result<Session> attach(const AttachOptions& options = {}) { return Session::attach(options); }
+inline Result<Session> attach(const AttachOptions& options = {}) {
+  return Session::attach(options);
+}
 
 }  // namespace hive

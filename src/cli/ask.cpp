@@ -43,6 +43,13 @@ Json parse(const char* begin, std::size_t bytes) {
 
 }  // namespace
 
+Outcome<void> check_cell(const Machine& machine, int cell) {
+  if (cell < machine.cells) return {};
+  return monitor::refuse(monitor::exit_usage,
+                         fmt::format("machine '{}' has the cells 0 to {}, not {}", machine.name,
+                                     machine.cells - 1, cell));
+}
+
 Outcome<Machine> find_machine(const std::string& name) {
   if (!proto::is_machine_name(name)) {
     return monitor::refuse(monitor::exit_usage,

@@ -26,6 +26,9 @@ struct Machine {
 // Errors: exit_usage (no such name can be), exit_not_running (also while it is still starting).
 Outcome<Machine> find_machine(const std::string& name);
 
+// Errors: exit_usage (the machine has no such cell).
+Outcome<void> check_cell(const Machine& machine, int cell);
+
 // A cell that does not answer within ask_first_ns is passed over while others may; when none has
 // answered, each is given ask_patient_ns.
 inline constexpr std::uint64_t ask_first_ns = 300 * ns_per_ms;

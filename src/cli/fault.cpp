@@ -76,11 +76,7 @@ int fault(const FaultKind& kind, const FaultArguments& arguments) {
   if (!arguments.address.empty()) request["address"] = read_address(arguments.address);
   const auto machine = find_machine(arguments.name);
   if (!machine) return complain(machine.error());
-  if (cell >= machine->cells) {
-    return complain(
-        Refusal{monitor::exit_usage, fmt::format("machine '{}' has the cells 0 to {}, not {}",
-                                                 machine->name, machine->cells - 1, cell)});
-  }
+  if (const auto there = check_cell(*machine, cell); !there) return complain(there.error());
   return kind.by_itself ? fault_by_itself(*machine, cell, request)
                         : fault_by_others(*machine, cell, request);
 }

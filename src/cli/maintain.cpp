@@ -42,11 +42,7 @@ int maintain(const char* what, const MaintainArguments& arguments, std::uint64_t
   const int grace_s = number_option("--grace", arguments.grace, 0, grace_max_s);
   const auto machine = find_machine(arguments.name);
   if (!machine) return complain(machine.error());
-  if (cell >= machine->cells) {
-    return complain(
-        Refusal{monitor::exit_usage, fmt::format("machine '{}' has the cells 0 to {}, not {}",
-                                                 machine->name, machine->cells - 1, cell)});
-  }
+  if (const auto there = check_cell(*machine, cell); !there) return complain(there.error());
   const auto grace_ns = static_cast<std::uint64_t>(grace_s) * ns_per_s;
   const Answer answer =
       ask_monitor(*machine, {{"op", what}, {"cell", cell}, {"grace_ms", grace_ns / ns_per_ms}},

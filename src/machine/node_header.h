@@ -48,8 +48,7 @@ struct alignas(page_bytes) NodeHeader {
   // a cell that has nothing to do.
   alignas(64) std::atomic<std::uint64_t> clock_word;
   std::atomic<std::uint64_t> tick_ns;
-  std::atomic<std::uint32_t> busy;         // 1: it has something to do, so that ticks come often
-  std::atomic<std::uint32_t> receive_tid;  // thread id of the receive loop, 0 before it runs
+  std::atomic<std::uint32_t> busy;  // 1: it has something to do, so that ticks come often
 
   // A sender rings the doorbell only if the receiver says here that it sleeps.
   alignas(64) std::atomic<std::uint32_t> receiver_asleep;  // receive loop of SIPS

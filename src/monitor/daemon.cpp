@@ -151,8 +151,7 @@ void send_report(int waiter, const Outcome<void>& done) {
 Outcome<void> wait_for_report(int channel, const BootPlan& plan) {
   const auto message = machine::channel_receive(channel, now_ns() + report_ns);
   if (message && !message->end) {
-    const auto* text = reinterpret_cast<const char*>(message->bytes.data());
-    const Json report = Json::parse(text, text + message->bytes.size(), nullptr, false);
+    const Json report = Json::parse(message->text(), nullptr, false);
     if (report.is_object() && report.value("ok", false)) return {};
     if (report.is_object()) {
       return refuse(report.value("status", exit_failed), report.value("error", std::string("?")));

@@ -13,8 +13,7 @@ namespace hive::monitor {
 
 // Null for what is no object.
 inline nlohmann::json parse_message(const machine::ChannelMessage& message) {
-  const auto* text = reinterpret_cast<const char*>(message.bytes.data());
-  auto json = nlohmann::json::parse(text, text + message.bytes.size(), nullptr, false);
+  auto json = nlohmann::json::parse(message.text(), nullptr, false);
   return json.is_object() ? json : nlohmann::json();
 }
 

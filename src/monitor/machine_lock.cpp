@@ -3,12 +3,14 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/file_lock.h"
 #include "base/time.h"
 #include "proto/runtime_dir.h"
 
@@ -90,10 +92,8 @@ Outcome<UniqueFd> lock_machine(const std::string& dir, const std::string& machin
 }
 
 UniqueFd lock_monitor(const std::string& dir) {
-  UniqueFd file(::open(proto::monitor_lock_file(dir).c_str(),
-                       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (file && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
-  return {};
+  auto lock = try_lock_file(proto::monitor_lock_file(dir));
+  return lock ? std::move(*lock) : UniqueFd();
 }
 
 bool outlive_other_holders(UniqueFd& lock, const std::string& dir, std::uint64_t deadline_ns) {

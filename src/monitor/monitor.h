@@ -81,7 +81,8 @@ class Monitor {
   void on_comeback_failed(Node& node);
   void count_failure(Node& node, const std::string& why);
   void keep_out(Node& node, const std::string& reason);
-  void note(const Node& node, const char* state, const std::string& reason = "");
+  bool note(const Node& node, const char* state, const std::string& reason = "");
+  bool end_drain(Node& node);
   std::uint64_t next_deadline() const;
   int members() const;
 

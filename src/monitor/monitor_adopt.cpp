@@ -97,11 +97,7 @@ void Monitor::on_adoption(Node& node) {
   node.channel.reset();
   node.stage = Stage::gone;
   log_->info("node {} is off{}{}", node.id, node.out.empty() ? "" : ": ", node.out);
-  const Drain drain = std::exchange(node.drain, Drain{});
-  if (!drain.under_way) return;
-  if (!drain.again) return keep_out(node, "drained");
-  node.comeback.wanted = true;
-  note(node, "rebooting");
+  (void)end_drain(node);
 }
 
 }  // namespace hive::monitor

@@ -37,11 +37,11 @@ int Monitor::members() const {
                                         [](const Node& node) { return node.is_member(); }));
 }
 
-void Monitor::note(const Node& node, const char* state, const std::string& reason) {
+bool Monitor::note(const Node& node, const char* state, const std::string& reason) {
   const NodeRecord record{node.incarnation, state, reason, node.drain.again};
-  if (!write_node_record(plan_.machine_dir, node.id, record)) {
-    log_->error("the record of node {} can not be written", node.id);
-  }
+  if (write_node_record(plan_.machine_dir, node.id, record)) return true;
+  log_->error("the record of node {} can not be written", node.id);
+  return false;
 }
 
 // A kernel has settled a recovery, and asks for what it has lost.
@@ -104,10 +104,7 @@ void Monitor::begin_comeback(Node& node) {
   node.comeback.deaths_before = deaths_;
   node.cause.clear();
   // Before it starts: a number that another monitor does not know of would be used twice.
-  const NodeRecord record{node.incarnation, "rebooting", "", false};
-  if (!write_node_record(plan_.machine_dir, node.id, record)) {
-    return keep_out(node, "its record can not be written");
-  }
+  if (!note(node, "rebooting")) return keep_out(node, "its record can not be written");
   machine::NodeStart start;
   auto channel = begin_start(node, start);
   if (!channel) return count_failure(node, channel.error().message());
@@ -156,20 +153,27 @@ void Monitor::on_comeback_event(Node& node, Stage reached) {
   if (!told) power_off(node);
 }
 
+// A node is off. False if nobody has drained it.
+bool Monitor::end_drain(Node& node) {
+  const Drain drain = std::exchange(node.drain, Drain{});
+  if (!drain.under_way) return false;
+  if (drain.again) {
+    node.comeback.wanted = true;
+    note(node, "rebooting");
+  } else {
+    keep_out(node, "drained");
+  }
+  return true;
+}
+
 // A part of the machine has gone.
 void Monitor::on_member_lost(Node& node) {
   ++deaths_;
-  const Drain drain = std::exchange(node.drain, Drain{});
-  if (shutting_down_) return;
-  if (drain.under_way) {
-    if (!drain.again) {
-      keep_out(node, "drained");
-    } else {
-      node.comeback.wanted = true;
-      note(node, "rebooting");
-    }
-    return on_node_off(node);
+  if (shutting_down_) {
+    node.drain = {};
+    return;
   }
+  if (end_drain(node)) return on_node_off(node);
   const bool soon =
       node.comeback.up_at_ns != 0 && now_ns() - node.comeback.up_at_ns < probation_ns;
   if (!soon) node.comeback.failures = 0;

@@ -91,7 +91,8 @@ Result<void> FakeNode::write(std::uint64_t offset, std::span<const std::byte> by
   }
   if (hook) hook();
   const std::scoped_lock lock(mutex_);
-  each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at, std::size_t count) {
+  each_first_word(offset, bytes.size(), [&](std::uint32_t page, std::size_t at,
+                                            std::size_t count) {
     std::memcpy(&pages_[page].content, bytes.data() + at, count);
     pages_[page].hole = false;
   });

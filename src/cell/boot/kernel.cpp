@@ -4,12 +4,11 @@
 #include <csignal>
 #include <ctime>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file_lock.h"
 #include "cell/boot/opcodes.h"
 #include "cell/boot/panic_record.h"
 #include "cell/control/gate_names.h"
@@ -79,16 +78,21 @@ Result<void> Kernel::make_memory() {
 // incarnation that has lost its monitor may still be on its way out.
 Result<void> Kernel::lock_place() {
   const std::string path = proto::cell_lock_file(config_.machine_dir, config_.self);
-  place_lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   const std::uint64_t deadline_ns = now_ns() + place_wait_ns;
-  while (place_lock_ && ::flock(place_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (now_ns() >= deadline_ns) {
-      return fail(Code::busy, "an earlier kernel of this cell has not ended", config_.self);
-    }
+  auto lock = try_lock_file(path);
+  while (!lock && lock.error().code == Code::busy && now_ns() < deadline_ns) {
     ::usleep(place_poll_us);
+    lock = try_lock_file(path);
   }
-  if (place_lock_) return {};
-  return fail(Code::host, "the lock of the cell can not be made", config_.self, errno);
+  if (lock) {
+    place_lock_ = std::move(*lock);
+    return {};
+  }
+  if (lock.error().code != Code::busy) {
+    return fail(Code::host, "the lock of the cell can not be made", config_.self,
+                lock.error().sys_errno);
+  }
+  return fail(Code::busy, "an earlier kernel of this cell has not ended", config_.self);
 }
 
 Result<void> Kernel::make_home() {

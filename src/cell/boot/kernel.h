@@ -94,6 +94,8 @@ class Kernel {
   // kernel_join.cpp
   machine::NodeMemory::Test memory_test();
   KernelAttachments kernel_attachments();
+  Result<void> may_attach(CellId cell, std::uint64_t incarnation);
+  void on_kernel_gone(CellId cell, std::uint64_t incarnation);
   void connect_peers(CellSet cells);  // level 4, on a thread of its own
   Result<void> connect_to(CellId cell, std::uint64_t wanted, std::uint64_t deadline_ns);
   void on_connected(const Result<void>& done);

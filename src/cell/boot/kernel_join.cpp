@@ -50,32 +50,32 @@ machine::NodeMemory::Test Kernel::memory_test() {
 }
 
 KernelAttachments Kernel::kernel_attachments() {
-  return {.may_attach = [this](CellId cell, std::uint64_t incarnation) -> Result<void> {
-            if (cell == config_.self || incarnation == 0) {
-              return fail(Code::bad_argument, "the hello makes no sense", cell);
-            }
-            if (!is_up_) return {};  // all attach to all
-            if (membership_->live().has(cell)) {
-              return fail(Code::busy, "its last incarnation is still in the live set", cell);
-            }
-            if (peers_.is_new(cell, incarnation)) return {};
-            return fail(Code::refused, "this incarnation of the cell was here before", cell);
-          },
-          .attached = [this](CellId cell,
-                             std::uint64_t incarnation) { on_kernel_attached(cell, incarnation); },
-          .gone =
-              [this](CellId cell, std::uint64_t incarnation) {
-                if (!is_up_) attached_back_.remove(cell);
-                // One that did not get as far as the live set: no recovery will clean up after it.
-                if (is_up_ && !membership_->live().has(cell) &&
-                    peers_.last_incarnation(cell) == incarnation) {
-                  (void)errands_->post([this, cell, incarnation] {
-                const std::scoped_lock lock(attach_back_mutex_);
-                if (peers_.last_incarnation(cell) == incarnation) forget_peer(cell);
-              });
-                }
-              },
+  return {.may_attach = [this](auto cell, auto life) { return may_attach(cell, life); },
+          .attached = [this](auto cell, auto life) { on_kernel_attached(cell, life); },
+          .gone = [this](auto cell, auto life) { on_kernel_gone(cell, life); },
           .takes_tasks = [this] { return takes_tasks(); }};
+}
+
+Result<void> Kernel::may_attach(CellId cell, std::uint64_t incarnation) {
+  if (cell == config_.self || incarnation == 0) {
+    return fail(Code::bad_argument, "the hello makes no sense", cell);
+  }
+  if (!is_up_) return {};  // all attach to all
+  if (membership_->live().has(cell)) {
+    return fail(Code::busy, "its last incarnation is still in the live set", cell);
+  }
+  if (peers_.is_new(cell, incarnation)) return {};
+  return fail(Code::refused, "this incarnation of the cell was here before", cell);
+}
+
+void Kernel::on_kernel_gone(CellId cell, std::uint64_t incarnation) {
+  if (!is_up_) return attached_back_.remove(cell);
+  // One that did not get as far as the live set: no recovery will clean up after it.
+  if (membership_->live().has(cell) || peers_.last_incarnation(cell) != incarnation) return;
+  (void)errands_->post([this, cell, incarnation] {
+    const std::scoped_lock lock(attach_back_mutex_);
+    if (peers_.last_incarnation(cell) == incarnation) forget_peer(cell);
+  });
 }
 
 void Kernel::connect_peers(CellSet cells) {
@@ -156,16 +156,15 @@ void Kernel::on_kernel_attached(CellId cell, std::uint64_t incarnation) {
 // On an errand thread: a node has come back, and its kernel is attached to this one.
 void Kernel::attach_back(CellId cell, std::uint64_t incarnation) {
   const std::scoped_lock lock(attach_back_mutex_);
-  if (peers_.attached_incarnation(cell) == incarnation) {  // by another errand
-    return loop_->post([this, cell, incarnation] { on_peer_attached(cell, incarnation); });
-  }
-  forget_peer(cell);
-  const auto connected = connect_to(cell, incarnation, now_ns() + connect_timeout_ns);
-  if (!connected) {
-    // It notices that this cell does not come, and ends itself.
-    membership_->on_unreachable(cell, incarnation);
-    return log(fmt::format("cell {} can not be attached to: {}", cell,
-                           connected.error().message()));
+  if (peers_.attached_incarnation(cell) != incarnation) {  // else another errand was quicker
+    forget_peer(cell);
+    const auto connected = connect_to(cell, incarnation, now_ns() + connect_timeout_ns);
+    if (!connected) {
+      // It notices that this cell does not come, and ends itself.
+      membership_->on_unreachable(cell, incarnation);
+      return log(fmt::format("cell {} can not be attached to: {}", cell,
+                             connected.error().message()));
+    }
   }
   loop_->post([this, cell, incarnation] { on_peer_attached(cell, incarnation); });
 }

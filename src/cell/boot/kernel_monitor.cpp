@@ -46,8 +46,7 @@ bool Kernel::take_monitor_message() {
     on_monitor_gone();
     return false;
   }
-  const auto* text = reinterpret_cast<const char*>(message->bytes.data());
-  const Json order = Json::parse(text, text + message->bytes.size(), nullptr, false);
+  const Json order = Json::parse(message->text(), nullptr, false);
   if (!order.is_object() || !order.contains("op") || !order["op"].is_string()) return true;
   const std::string op = order["op"].get<std::string>();
   if (op == "connect" && !connector_.joinable()) {

@@ -1,4 +1,5 @@
-// What the kernel does when other cells die and come back: its part in recovery, and the news of it.
+// What the kernel does when other cells die and come back: its part in recovery, and the news of
+// it.
 
 #include <fmt/format.h>
 
@@ -7,6 +8,17 @@
 #include "proto/news.h"
 
 namespace hive::cell {
+namespace {
+
+proto::NewsMessage news_of(proto::NewsKind kind, CellId cell, std::uint64_t epoch) {
+  proto::NewsMessage news;
+  news.kind = kind;
+  news.cell = cell;
+  news.epoch = epoch;
+  return news;
+}
+
+}  // namespace
 
 // On the detector's thread, before barrier 1. The node is off; nothing of it stores any more. What
 // it could write here is taken back, and nobody waits for it any longer. May come again.
@@ -40,10 +52,7 @@ void Kernel::on_settled(const Membership::Settled& settled) {
     for (const Membership::Loss& loss : settled.losses) {
       tell_monitor({{"event", "cell_down"}, {"cell", loss.cell}, {"epoch", settled.epoch},
                     {"cause", loss.cause}});
-      proto::NewsMessage news;
-      news.kind = proto::NewsKind::cell_failed;
-      news.cell = loss.cell;
-      news.epoch = settled.epoch;
+      auto news = news_of(proto::NewsKind::cell_failed, loss.cell, settled.epoch);
       loss.cause.copy(news.cause.data(), news.cause.size() - 1);
       attach_->tell_own_tasks(news);
     }
@@ -52,11 +61,8 @@ void Kernel::on_settled(const Membership::Settled& settled) {
     for (CellSet back = is_new_here ? CellSet() : settled.back; !back.empty();
          back.remove(back.lowest())) {
       log(fmt::format("cell {} is back, epoch {}", back.lowest(), settled.epoch));
-      proto::NewsMessage news;
-      news.kind = proto::NewsKind::cell_back;
-      news.cell = back.lowest();
-      news.epoch = settled.epoch;
-      attach_->tell_own_tasks(news);
+      attach_->tell_own_tasks(
+          news_of(proto::NewsKind::cell_back, back.lowest(), settled.epoch));
     }
     ask_for_reboots();
     start_monitor_if_due();
@@ -74,7 +80,8 @@ int Kernel::kernel_pid(CellId cell) {
 // The detector has read that the node was taken in, and this cell is not attached to it yet.
 void Kernel::attach_to(CellId cell, std::uint64_t incarnation) {
   (void)errands_->post([this, cell, incarnation] {
-    if (membership_->live().has(cell)) return;  // its last incarnation goes first; asked again soon
+    // Its last incarnation goes first; we are asked again soon.
+    if (membership_->live().has(cell)) return;
     attach_back(cell, incarnation);
   });
 }

@@ -65,15 +65,14 @@ void Kernel::come_up() {
   tell_monitor({{"event", "up"}});
 }
 
-// The clock word is advanced here and nowhere else, after the servers have shown progress: a receive
-// loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each stops it.
-// Ticks fall on multiples of their length, on all cells at once: waking a processor that sleeps
-// costs more than what a tick does, and so it is woken once for all.
+// The clock word is advanced here and nowhere else, after the servers have shown progress: a
+// receive loop that hangs, a home whose lock is held for ever, a pool that serves nothing, each
+// stops it. Ticks fall on multiples of their length, on all cells at once: waking a processor that
+// sleeps costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
   const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
     return (now / length + 1) * length;
   };
-  header_->receive_tid.store(static_cast<std::uint32_t>(::gettid()), std::memory_order_relaxed);
   bool others_are_busy = false;
   std::uint64_t next_tick = tick_after(now_ns(), busy_tick_ns);
   std::uint64_t busy_until = next_tick + idle_after_ns;

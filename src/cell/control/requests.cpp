@@ -56,8 +56,7 @@ Result<void> plant_bad_frame(const Config& config, CellId cell) {
 }  // namespace
 
 bool Requests::serve(const ConnectionPtr& connection, machine::ChannelMessage message) {
-  const auto* text = reinterpret_cast<const char*>(message.bytes.data());
-  const Json request = Json::parse(text, text + message.bytes.size(), nullptr, false);
+  const Json request = Json::parse(message.text(), nullptr, false);
   if (!request.is_object()) return false;
   try {
     dispatch(connection, request, message.fds);
@@ -118,8 +117,7 @@ void Requests::run(const ConnectionPtr& connection, const Json& request,
     connection->send(Json{{"event", "ended"}, {"status", end.wait_status}, {"cause", end.cause}});
   };
   connection->on_message = [this, id](machine::ChannelMessage message) {
-    const auto* text = reinterpret_cast<const char*>(message.bytes.data());
-    const Json json = Json::parse(text, text + message.bytes.size(), nullptr, false);
+    const Json json = Json::parse(message.text(), nullptr, false);
     if (!json.is_object() || !json.contains("signal") || !json["signal"].is_number_integer())
       return;
     (void)context_.tasks.signal(*id, json["signal"].get<int>());

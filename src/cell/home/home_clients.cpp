@@ -102,9 +102,9 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   // First of all nobody may read any more what the dead left half done: not those either who are
   // told next that a mutex broke. Then what others wait for; putting content back may take long.
   take_torn_back(lock, tear);
-  // One that detaches lives on, and
-  // so may one whose connection ended by mistake, or that could not be killed with its cell: it
-  // must not store to the pages any more. Of a dead one Linux says so at once.
+  // One that detaches lives on, and so may one whose connection ended by mistake, or that could
+  // not be killed with its cell: it must not store to the pages any more. Of a dead one Linux says
+  // so at once.
   close_lock_pages(lock, locks);
   settle_locks(lock, locks);
   put_torn_right(lock, tear);

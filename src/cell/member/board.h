@@ -38,7 +38,6 @@ enum class Hint : std::uint8_t {
   order,         // somebody with a right to it wants the node off
   count_
 };
-const char* hint_name(Hint hint);
 
 enum class Verdict : std::uint8_t {
   none,  // still looking

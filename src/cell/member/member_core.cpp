@@ -23,23 +23,6 @@ const char* phase_name(Phase phase) {
   return "?";
 }
 
-const char* hint_name(Hint hint) {
-  switch (hint) {
-    case Hint::none: return "none";
-    case Hint::lifeline: return "lifeline";
-    case Hint::clock: return "clock";
-    case Hint::rpc: return "rpc";
-    case Hint::bus_error: return "bus_error";
-    case Hint::corrupt: return "corrupt";
-    case Hint::garbage: return "garbage";
-    case Hint::barrier: return "barrier";
-    case Hint::false_alarms: return "false_alarms";
-    case Hint::order: return "order";
-    case Hint::count_: break;
-  }
-  return "?";
-}
-
 MemberCore::MemberCore(CellId self, int cells, NodeFacts& facts, MemberTimes times,
                        MemberSabotage sabotage)
     : self_(self),
@@ -222,9 +205,7 @@ void MemberCore::accuse(CellId cell, Hint hint, std::uint64_t now) {
 }
 
 void MemberCore::on_probe(CellId cell, bool guilty, std::uint64_t now) {
-  const bool is_waited_for = waited_for().has(cell);
-  const std::uint64_t since = std::max(waits_since_ns_, changed_ns_[index(cell)]);
-  const bool is_late = is_waited_for && now > since + times_.barrier_late_ns;
+  const bool is_late = late_at_barrier(now).has(cell);
   ballots_.on_probe(cell, guilty || is_late || unsound_.has(cell), now);
   advance(now);
 }
@@ -248,11 +229,6 @@ void MemberCore::on_unreachable(CellId cell, std::uint64_t incarnation, std::uin
   next_attach_ns_[index(cell)] = now + times_.attach_retry_ns;
   merge_all(now);
   advance(now);
-}
-
-void MemberCore::keep_out(CellId cell, bool out) {
-  out ? kept_out_.add(cell) : kept_out_.remove(cell);
-  next_reboot_ns_[index(cell)] = 0;
 }
 
 void MemberCore::on_closed(std::uint32_t round, std::uint64_t now) {
@@ -283,18 +259,18 @@ void MemberCore::advance(std::uint64_t now) {
   if (is_member()) {
     if (reads_anew_) read_ballots_anew(now);
     ballots_.evaluate(view().live(), now);
-    pass_on_ballots(now);
-    try_take_in(now);
+    pass_on_ballots();
+    try_take_in();
     const bool holds_back = sabotage_.no_restart && board_.phase != Phase::settled;
     if (view() != round_view_ && !holds_back) begin_round(now);
     if (board_.phase == Phase::closed &&
-        (all_reached(Phase::closed) || sabotage_.skip_first_barrier)) {
+        (short_of(Phase::closed).empty() || sabotage_.skip_first_barrier)) {
       board_.phase = Phase::discarding;
       orders_.push_back({.what = MemberOrder::What::discard, .round = round_,
                          .cells = gone_since(discarded_), .view = round_view_});
     }
     if (board_.phase == Phase::discarded &&
-        (all_reached(Phase::discarded) || sabotage_.skip_second_barrier)) {
+        (short_of(Phase::discarded).empty() || sabotage_.skip_second_barrier)) {
       settle();
     }
   }
@@ -322,22 +298,29 @@ void MemberCore::begin_round(std::uint64_t now) {
                      .cells = gone_since(discarded_), .view = round_view_});
 }
 
-bool MemberCore::all_reached(Phase phase) const {
+// Others that live in the view of this round and do not show it with this phase or a later one.
+CellSet MemberCore::short_of(Phase phase) const {
+  CellSet cells;
   for (CellId cell = 0; cell < cells_; ++cell) {
     if (cell == self_ || !is_live(round_view_[cell])) continue;
     const Board& seen = seen_[index(cell)];
-    if (seen.phase < phase || seen.view != round_view_) return false;
+    if (seen.phase < phase || seen.view != round_view_) cells.add(cell);
   }
-  return true;
+  return cells;
 }
 
 CellSet MemberCore::waited_for() const {
+  const bool waits = board_.phase == Phase::closed || board_.phase == Phase::discarded;
+  return waits ? short_of(board_.phase) : CellSet();
+}
+
+// Waited for, and without any progress for too long.
+CellSet MemberCore::late_at_barrier(std::uint64_t now) const {
   CellSet late;
-  if (board_.phase != Phase::closed && board_.phase != Phase::discarded) return late;
-  for (CellId cell = 0; cell < cells_; ++cell) {
-    if (cell == self_ || !is_live(round_view_[cell])) continue;
-    const Board& seen = seen_[index(cell)];
-    if (seen.phase < board_.phase || seen.view != round_view_) late.add(cell);
+  for (CellSet left = waited_for(); !left.empty(); left.remove(left.lowest())) {
+    const CellId cell = left.lowest();
+    const std::uint64_t since = std::max(waits_since_ns_, changed_ns_[index(cell)]);
+    if (now > since + times_.barrier_late_ns) late.add(cell);
   }
   return late;
 }
@@ -351,9 +334,9 @@ void MemberCore::settle() {
 }
 
 // As the recovery master: one node at a time comes back, when all others have settled.
-void MemberCore::try_take_in(std::uint64_t) {
+void MemberCore::try_take_in() {
   if (board_.phase != Phase::settled || view() != settled_) return;
-  if (view().live().lowest() != self_ || !all_reached(Phase::settled)) return;
+  if (view().live().lowest() != self_ || !short_of(Phase::settled).empty()) return;
   for (CellId cell = 0; cell < cells_; ++cell) {
     const std::uint64_t incarnation = attached_[index(cell)];
     if (is_live(view()[cell]) || incarnation == 0) continue;
@@ -369,7 +352,7 @@ void MemberCore::ask_for_reboots(std::uint64_t now) {
   if (!reboots_ || board_.phase != Phase::settled || view().live().lowest() != self_) return;
   for (CellId cell = 0; cell < cells_; ++cell) {
     std::uint64_t& next = next_reboot_ns_[index(cell)];
-    if (is_live(view()[cell]) || kept_out_.has(cell) || now < next) continue;
+    if (is_live(view()[cell]) || now < next) continue;
     next = now + times_.reboot_retry_ns;
     orders_.push_back({.what = MemberOrder::What::reboot, .cell = cell,
                        .number = incarnation_of(view()[cell])});
@@ -377,14 +360,12 @@ void MemberCore::ask_for_reboots(std::uint64_t now) {
 }
 
 void MemberCore::watch_barrier(std::uint64_t now) {
-  for (CellSet late = waited_for(); !late.empty(); late.remove(late.lowest())) {
-    const CellId cell = late.lowest();
-    const std::uint64_t since = std::max(waits_since_ns_, changed_ns_[index(cell)]);
-    if (now > since + times_.barrier_late_ns) ballots_.suspect(cell, Hint::barrier, now);
+  for (CellSet late = late_at_barrier(now); !late.empty(); late.remove(late.lowest())) {
+    ballots_.suspect(late.lowest(), Hint::barrier, now);
   }
 }
 
-void MemberCore::pass_on_ballots(std::uint64_t) {
+void MemberCore::pass_on_ballots() {
   for (const BallotOrder& order : ballots_.take_orders()) {
     MemberOrder out{.what = MemberOrder::What::probe, .cell = order.cell, .ballot = order.ballot};
     if (order.what == BallotOrder::What::fence) out.what = MemberOrder::What::fence;

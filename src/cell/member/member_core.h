@@ -102,8 +102,6 @@ class MemberCore {
   void accuse(CellId cell, Hint hint, std::uint64_t now);
   // Whether this cell, as master, has dead nodes started anew.
   void set_reboots(bool on) { reboots_ = on; }
-  // The node stays out: it is not asked for any more until it attaches.
-  void keep_out(CellId cell, bool out);
 
   const Board& board() const { return board_; }
   std::vector<MemberOrder> take_orders() { return std::exchange(orders_, {}); }
@@ -134,12 +132,13 @@ class MemberCore {
   void advance(std::uint64_t now);
   CellSet gone_since(const View& before) const;
   void begin_round(std::uint64_t now);
-  bool all_reached(Phase phase) const;
+  CellSet short_of(Phase phase) const;
+  CellSet late_at_barrier(std::uint64_t now) const;
   void settle();
-  void try_take_in(std::uint64_t now);
+  void try_take_in();
   void ask_for_reboots(std::uint64_t now);
   void watch_barrier(std::uint64_t now);
-  void pass_on_ballots(std::uint64_t now);
+  void pass_on_ballots();
 
   const CellId self_;
   const int cells_;
@@ -157,7 +156,6 @@ class MemberCore {
   std::uint32_t restarts_ = 0;  // rounds begun while another was under way
   bool reboots_ = false;
   bool reads_anew_ = false;  // boards may speak of lives that we did not know when we read them
-  CellSet kept_out_;
   std::array<std::uint64_t, max_cells> attached_{};  // incarnation; 0: never
   std::array<std::uint64_t, max_cells> unreachable_{};  // incarnations that could not be attached
   std::array<Board, max_cells> seen_{};

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "base/file_lock.h"
 #include "base/futex.h"
 #include "base/safe_copy.h"
 #include "base/time.h"
-#include "cell/member/fence_lock.h"
 #include "machine/linux/lifeline.h"
 
 namespace hive::cell {
@@ -44,9 +44,7 @@ Membership::Membership(Parts parts)
       clocks_(parts_.layout, parts_.self),
       core_(parts_.self, static_cast<int>(parts_.layout.cells), *this),
       reader_(parts_.layout) {
-  // Before the first board is read: what a joiner reads of its own last life is no lie to it. A
-  // board that it takes for one is not read again until its owner has something new to say, and a
-  // lone survivor has not.
+  // Before the first board is read: what a joiner reads of its own last life is no lie to it.
   if (parts_.incarnation > 1) core_.start_joining(parts_.incarnation);
   if (published_ == nullptr) return;
   announced_.phase = Phase::joining;
@@ -105,7 +103,6 @@ void Membership::take_inputs() {
 
 void Membership::on_attached(CellId cell, std::uint64_t incarnation) {
   const auto attach = [this, cell, incarnation](std::uint64_t now) {
-    attached_[static_cast<std::size_t>(cell)] = incarnation;
     reader_.forget(cell);
     core_.on_attached(cell, incarnation, now);
     look_at(cell, now, true);
@@ -122,13 +119,7 @@ void Membership::on_unreachable(CellId cell, std::uint64_t incarnation) {
 
 void Membership::hint(CellId cell, Hint hint) {
   if (cell < 0 || cell >= max_cells || !live().has(cell)) return;
-  post([this, cell, hint](std::uint64_t now) {
-    core_.on_hint(cell, hint, now);
-  });
-}
-
-void Membership::accuse(CellId cell) {
-  post([this, cell](std::uint64_t now) { core_.accuse(cell, Hint::clock, now); });
+  post([this, cell, hint](std::uint64_t now) { core_.on_hint(cell, hint, now); });
 }
 
 bool Membership::on_tick(std::uint64_t own_tick_ns) {
@@ -147,7 +138,7 @@ bool Membership::on_tick(std::uint64_t own_tick_ns) {
 
 bool Membership::is_off(CellId cell, std::uint64_t incarnation) {
   // It was started anew only after it was off.
-  if (attached_[static_cast<std::size_t>(cell)] > incarnation) return true;
+  if (core_.attached_to(cell) > incarnation) return true;
   return parts_.hardware.is_off(cell);
 }
 
@@ -181,19 +172,18 @@ void Membership::note_sign(CellId cell, const char* cause, std::uint64_t now) {
   if (loss.cause.empty()) loss.cause = cause;
 }
 
-void Membership::look_at_all(std::uint64_t now, bool ask_power) {
+void Membership::look_at_all(std::uint64_t now, bool is_tick) {
   for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
-    if (cell != parts_.self && attached_[static_cast<std::size_t>(cell)] != 0) {
-      look_at(cell, now, ask_power);
-    }
+    if (cell != parts_.self && core_.is_attached(cell)) look_at(cell, now, is_tick);
   }
   obey_orders();
 }
 
-void Membership::look_at(CellId cell, std::uint64_t now, bool ask_power) {
+void Membership::look_at(CellId cell, std::uint64_t now, bool is_tick) {
   const bool is_live_here = is_live(core_.view()[cell]);
-  // With each tick also the boards that have not changed: what they say may mean more by now.
-  if (ask_power) reader_.forget(cell);
+  // With each tick also the boards that have not changed: one that made no sense was not kept, and
+  // has to be seen again.
+  if (is_tick) reader_.forget(cell);
   switch (reader_.read(cell, board_)) {
     case BoardReader::Outcome::read:
       core_.read(cell, board_, now);
@@ -221,7 +211,7 @@ void Membership::look_at(CellId cell, std::uint64_t now, bool ask_power) {
     obey_orders();
   }
   // Two system calls; it is off only after one of these signs, or of its own accord.
-  const bool may_be_off = ask_power || lifeline != machine::LifelineState::alive ||
+  const bool may_be_off = is_tick || lifeline != machine::LifelineState::alive ||
                           switched_off_.contains(cell);
   if (may_be_off && is_off(cell, incarnation_of(core_.view()[cell]))) {
     note_sign(cell, "its power went off", now);
@@ -296,8 +286,8 @@ void Membership::obey(const MemberOrder& order) {
 }
 
 void Membership::try_fence(const MemberOrder& order) {
-  const FenceLock lock(parts_.fence_path);
-  if (lock.is_held()) {
+  const auto lock = try_lock_file(parts_.fence_path);
+  if (lock) {
     for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
       const bool is_peer = cell != parts_.self && is_live(core_.view()[cell]);
       if (is_peer && reader_.read(cell, board_) == BoardReader::Outcome::read) {
@@ -305,7 +295,7 @@ void Membership::try_fence(const MemberOrder& order) {
       }
     }
   }
-  core_.on_fence(order.cell, order.ballot, lock.is_held(), now_ns());
+  core_.on_fence(order.cell, order.ballot, lock.has_value(), now_ns());
   publish_board();  // before the lock goes
 }
 
@@ -320,7 +310,7 @@ void Membership::close(const MemberOrder& order) {
     if (loss.known_off_ns == 0) loss.known_off_ns = now;
     if (loss.cause.empty()) loss.cause = "it was switched off";
     for (const Participant& participant : participants_) participant.close(cell, loss.cause);
-    losing_[cell].closed_ns = now_ns();
+    loss.closed_ns = now_ns();
     core_.on_progress();
   }
   core_.on_closed(order.round, now_ns());
@@ -329,9 +319,10 @@ void Membership::close(const MemberOrder& order) {
 void Membership::discard(const MemberOrder& order) {
   for (CellSet dead = order.cells; !dead.empty(); dead.remove(dead.lowest())) {
     const CellId cell = dead.lowest();
-    losing_[cell].passed_ns = now_ns();
+    Loss& loss = losing_[cell];
+    loss.passed_ns = now_ns();
     for (const Participant& participant : participants_) participant.discard(cell);
-    losing_[cell].discarded_ns = now_ns();
+    loss.discarded_ns = now_ns();
     core_.on_progress();
   }
   core_.on_discarded(order.round, now_ns());
@@ -385,7 +376,7 @@ void Membership::sleep(std::uint64_t now) {
     if (!inputs_.empty()) return;
   }
   for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
-    if (cell == parts_.self || attached_[static_cast<std::size_t>(cell)] == 0) continue;
+    if (cell == parts_.self || !core_.is_attached(cell)) continue;
     const machine::NodeHeader* header = machine::node_header(parts_.layout, cell);
     std::uint32_t word = 0;
     if (!safe_load32(&header->member_word, word)) continue;

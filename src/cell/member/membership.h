@@ -11,7 +11,6 @@
 // close and discard may be called again for the same death, when another one comes in between.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -90,7 +89,6 @@ class Membership final : private NodeFacts {
   void on_attached(CellId cell, std::uint64_t incarnation);
   void on_unreachable(CellId cell, std::uint64_t incarnation);
   void hint(CellId cell, Hint hint);
-  void accuse(CellId cell);  // falsely: a fault to be injected
   // By the receive loop at each of its ticks. Returns whether any other cell is busy.
   bool on_tick(std::uint64_t own_tick_ns);
 
@@ -106,12 +104,12 @@ class Membership final : private NodeFacts {
   void watch(const std::stop_token& stop);
   void take_inputs();
   void post(Input input);
-  void look_at(CellId cell, std::uint64_t now, bool ask_power);
+  void look_at(CellId cell, std::uint64_t now, bool is_tick);
   bool is_calm() const;
   void on_own_tick(std::uint64_t now);
   void publish_live_set(CellSet live, std::uint64_t epoch);
   void note_sign(CellId cell, const char* cause, std::uint64_t now);
-  void look_at_all(std::uint64_t now, bool ask_power);
+  void look_at_all(std::uint64_t now, bool is_tick);
   void run_probes(std::uint64_t now);
   void obey_orders();
   void obey(const MemberOrder& order);
@@ -142,7 +140,6 @@ class Membership final : private NodeFacts {
   std::map<CellId, Probe> probes_;
   std::map<CellId, std::uint64_t> switched_off_;  // until they are known off: when
   std::map<CellId, Loss> losing_;                 // dead, recovery under way
-  std::array<std::uint64_t, max_cells> attached_{};
   std::uint64_t next_tick_ns_ = 0;
 
   mutable std::mutex losses_mutex_;

@@ -57,7 +57,11 @@ ThreadTimes read_thread_times(int pid) {
 }
 
 Probe::Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns)
-    : layout_(layout), cell_(cell), pid_(pid), stood_ns_(stood_ns), before_(read_thread_times(pid)) {
+    : layout_(layout),
+      cell_(cell),
+      pid_(pid),
+      stood_ns_(stood_ns),
+      before_(read_thread_times(pid)) {
   (void)safe_load64(&machine::node_header(layout, cell)->clock_word, clock_);
 }
 

@@ -22,6 +22,10 @@ struct ChannelMessage {
   std::vector<std::byte> bytes;
   std::vector<UniqueFd> fds;  // close-on-exec
   bool end = false;           // the peer has closed
+
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
 };
 
 // Both ends, close-on-exec.

@@ -89,7 +89,8 @@ class Fence {
 // its children, unless they come from Hive's own call gate (also after exec: a child may attach).
 // process_madvise, shmat with SHM_REMAP and the x32 ABI are refused altogether. A call that ends
 // up to 128 KiB below the range is refused too, unless it is in whole units of 64 KiB. Out of its
-// sight: what io_uring does in the name of the process (IORING_OP_MADVISE). Sets no_new_privs. Errors: host.
+// sight: what io_uring does in the name of the process (IORING_OP_MADVISE). Sets no_new_privs.
+// Errors: host.
 Result<void> install_memory_call_filter(const Layout& layout);
 
 }  // namespace hive::machine

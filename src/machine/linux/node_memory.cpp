@@ -139,10 +139,10 @@ Result<NodeMemory> NodeMemory::create(const Layout& layout, CellId node, std::ui
   if (auto done = populate_memory(state->kernel.get(), 0, layout.kernel_bytes); !done) {
     return hive::fail(done.error());
   }
-  for (const auto& [memory, bytes] : {std::pair(state->kernel.get(), layout.kernel_bytes),
-                                      std::pair(state->user.get(), layout.user_bytes)}) {
-    if (!test) break;
-    if (auto sound = test(memory, bytes); !sound) return hive::fail(sound.error());
+  if (test) {
+    auto sound = test(state->kernel.get(), layout.kernel_bytes);
+    if (sound) sound = test(state->user.get(), layout.user_bytes);
+    if (!sound) return hive::fail(sound.error());
   }
   if (auto done = state->map_kernel_memory(); !done) return hive::fail(done.error());
   write_header(layout, node, incarnation);
