@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `make run` shows: a machine of four cells, a parallel program across all of them, a cell that
-# is killed in the middle, and the rest of the machine going on.
+# is killed in the middle, the rest of the machine going on, and the cell coming back.
 # Usage: scripts/demo.sh BUILD_DIR
 set -euo pipefail
 
@@ -26,16 +26,18 @@ finish() {
 trap finish EXIT
 # Waits until the command in "$@" succeeds, at most 30 s.
 wait_until() {
-  for _ in $(seq 600); do
+  local deadline=$((SECONDS + 30))
+  while [ "$SECONDS" -lt "$deadline" ]; do
     if "$@"; then return 0; fi
     sleep 0.05
   done
   echo "demo: waited 30 s for: $*" >&2
   return 1
 }
-state_of() {  # CELL
+status_says() {  # EXPRESSION of s, the status, and v, the victim
   "$hive" status --json --name "$name" |
-    python3 -c 'import json,sys; print(json.load(sys.stdin)["cells"][int(sys.argv[1])]["state"])' "$1"
+    python3 -c 'import json,sys; s, v = json.load(sys.stdin), int(sys.argv[1]); sys.exit(not eval(sys.argv[2]))' \
+      "$victim" "$1"
 }
 
 say "boot     a machine of four cells: hive boot --cells 4"
@@ -59,19 +61,21 @@ say "tracing  a third of the picture is done, by all four cells"
 "$hive" fault kill-cell "$victim" --name "$name" >/dev/null
 kill_ms=$(elapsed_ms)
 say_at "$kill_ms" "kill     SIGKILL for the kernel of cell $victim: hive fault kill-cell $victim"
-is_down() { [ "$(state_of $victim)" = down ]; }
-wait_until is_down
+wait_until status_says 'any(l["cell"] == v for l in s["losses"])'
 # The processors are busy with the picture, so we learn of it later than it was: the cells know when.
 "$hive" status --json --name "$name" | python3 -c '
 import json, sys
 s = json.load(sys.stdin)
-c = s["cells"][int(sys.argv[1])]
-others = [c["id"] for c in s["cells"] if c["state"] == "up"]
-ms, epoch = c.get("recovery_ms", 0), s["epoch"]
+victim = int(sys.argv[1])
+loss = next(l for l in s["losses"] if l["cell"] == victim)
+others = [c["id"] for c in s["cells"] if c["id"] != victim and c["state"] == "up"]
+ms, epoch = loss["recovery_ms"], loss["epoch"]
 print(int(sys.argv[2]) + round(ms))
 print(f"cell {sys.argv[1]} was powered off and marked down in {ms:.1f} ms;",
       "cells", *others, f"go on in epoch {epoch}")' "$victim" "$kill_ms" >"$work/down"
 say_at "$(head -1 "$work/down")" "down     $(tail -1 "$work/down")"
+wait_until status_says 's["cells"][v]["state"] == "up" and s["cells"][v]["incarnation"] == 2'
+say "back     cell $victim was started anew, with empty memory, while the others drew on"
 status=0
 wait "$run" || status=$?
 grep -v '%' "$work/errors" | sed 's/^/           | /' || true

@@ -54,6 +54,10 @@ Json task_json(const TaskInfo& task, std::uint64_t now) {
           {"span_count", task.span_count}};
 }
 
+double recovery_ms(const Membership::Loss& loss) {
+  return static_cast<double>(loss.done_ns - loss.noticed_ns) / ns_per_ms;
+}
+
 }  // namespace
 
 struct Survey::Roots {
@@ -111,7 +115,7 @@ Json Survey::dead_cell(CellId cell) {
   for (const Membership::Loss& loss : membership_.losses()) {
     if (loss.cell != cell) continue;
     json["cause"] = loss.cause;
-    json["recovery_ms"] = static_cast<double>(loss.done_ns - loss.noticed_ns) / ns_per_ms;
+    json["recovery_ms"] = recovery_ms(loss);
   }
   const std::string last_words = read_panic_record(config_.panic_path(cell));
   if (!last_words.empty()) json["last_words"] = last_words;
@@ -188,6 +192,14 @@ void Survey::add_blocked(const CarefulReader& reader, const Roots& roots, Json& 
 
 Json Survey::status() {
   const CellSet live = membership_.live();
+  Json losses = Json::array();
+  for (const Membership::Loss& loss : membership_.losses()) {
+    losses.push_back({{"cell", loss.cell},
+                      {"incarnation", loss.incarnation},
+                      {"epoch", loss.epoch},
+                      {"cause", loss.cause},
+                      {"recovery_ms", recovery_ms(loss)}});
+  }
   Json cells = Json::array();
   Json exposure = Json::array();
   Json blocked = Json::array();
@@ -211,6 +223,7 @@ Json Survey::status() {
           {"live_set", list_of(live)},
           {"sabotage", config_.sabotage},
           {"cells", cells},
+          {"losses", losses},
           {"exposure", exposure},
           {"blocked_stores", blocked}};
 }
