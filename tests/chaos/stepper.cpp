@@ -70,14 +70,20 @@ bool operate(Place& place, const char* operation) {
   return place.mutex.unlock().has_value();
 }
 
+int complain(const char* what, const hive::Error& error) {
+  std::fprintf(stderr, "the victim: %s: %s\n", what, error.message().c_str());
+  return 3;
+}
+
 int child(const char* operation) {
   auto session = hive::attach({.cell = 1});
-  if (!session) return 3;
+  if (!session) return complain("attach", session.error());
   auto torn = session->open("steps-torn");
+  if (!torn) return complain("open", torn.error());
   auto restored = session->open("steps-restored");
-  if (!torn || !restored) return 3;
+  if (!restored) return complain("open", restored.error());
   auto mutex = hive::Mutex::open(*torn, "m");
-  if (!mutex) return 3;
+  if (!mutex) return complain("mutex", mutex.error());
   Place place{std::move(*torn), std::move(*restored), std::move(*mutex)};
   if (is(operation, "unlock") && !place.mutex.lock()) return 3;
   std::raise(SIGTRAP);  // here it begins
@@ -164,13 +170,16 @@ bool look(Place& place, const char* operation, long step) {
 
 // --- the tracer ---------------------------------------------------------------------------------
 
-// Lets it run until its next stop. The signal that stopped it, or 0 when it has ended.
+// Lets it run until its next stop. The signal that stopped it, or 0 when it has ended, which it
+// says.
 int go_on(pid_t pid, bool one_step, int signal) {
   const auto how = one_step ? PTRACE_SINGLESTEP : PTRACE_CONT;
   if (::ptrace(how, pid, nullptr, static_cast<long>(signal)) != 0) return 0;
   int status = 0;
-  if (::waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status)) return 0;
-  return WSTOPSIG(status);
+  if (::waitpid(pid, &status, 0) != pid) return 0;
+  if (WIFSTOPPED(status)) return WSTOPSIG(status);
+  std::fprintf(stderr, "the victim ended: status %#x\n", static_cast<unsigned>(status));
+  return 0;
 }
 
 // Whether it has stopped because it raised SIGTRAP itself, and not because it made a step.
