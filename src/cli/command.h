@@ -23,6 +23,7 @@ void add_drain(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);
 void add_kill(CLI::App& app, Context& context);
 void add_monitor(CLI::App& app, Context& context);
+void add_postmortem(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
 void add_reboot(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);

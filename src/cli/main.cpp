@@ -62,6 +62,7 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_run(app, context);
   hive::cli::add_ps(app, context);
   hive::cli::add_status(app, context);
+  hive::cli::add_postmortem(app, context);
   hive::cli::add_kill(app, context);
   hive::cli::add_drain(app, context);
   hive::cli::add_reboot(app, context);

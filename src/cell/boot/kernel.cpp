@@ -132,6 +132,7 @@ Result<void> Kernel::make_home() {
        .discard = [this](CellId cell) { discard_of(cell); }});
   rpc_->set_hint([this](CellId cell, const char*) { membership_->hint(cell, Hint::rpc); });
   survey_.emplace(config_, *membership_);
+  post_mortem_.emplace(config_, *survey_);
   survey_->note_peer(config_.self, config_.incarnation, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);
   errands_ = std::make_unique<Errands>();

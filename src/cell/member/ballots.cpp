@@ -249,6 +249,19 @@ void Ballots::begin_life(CellId cell, Life life) {
   }
 }
 
+std::vector<Vote> Ballots::votes_on(CellId cell, CellSet voters) const {
+  std::vector<Vote> votes;
+  for (CellSet left = voters; !left.empty(); left.remove(left.lowest())) {
+    const CellId by = left.lowest();
+    if (by == cell) continue;
+    const Opinion& said =
+        by == self_ ? own(cell) : of(cell).votes[static_cast<std::size_t>(by)];
+    const bool spoke = own(cell).ballot != 0 && said.ballot == own(cell).ballot;
+    votes.push_back(spoke ? Vote{by, said.verdict, said.hint, said.accuser == 1} : Vote{by});
+  }
+  return votes;
+}
+
 bool Ballots::has_open() const {
   return std::ranges::any_of(accused_,
                              [](const Accused& a) { return a.is_open || a.is_probing; });

@@ -10,19 +10,6 @@ constexpr Life life_jump_max = 2 * 64;
 
 }  // namespace
 
-const char* phase_name(Phase phase) {
-  switch (phase) {
-    case Phase::joining: return "joining";
-    case Phase::closing: return "closing";
-    case Phase::closed: return "closed";
-    case Phase::discarding: return "discarding";
-    case Phase::discarded: return "discarded";
-    case Phase::settled: return "settled";
-    case Phase::count_: break;
-  }
-  return "?";
-}
-
 MemberCore::MemberCore(CellId self, int cells, NodeFacts& facts, MemberTimes times,
                        MemberSabotage sabotage)
     : self_(self),

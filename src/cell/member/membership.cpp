@@ -21,28 +21,6 @@ constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and 
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 constexpr std::size_t losses_max = 256;
 
-std::string cause_of(Hint hint) {
-  switch (hint) {
-    case Hint::lifeline: return "its kernel died";
-    case Hint::clock: return "it hung: its clock stood still";
-    case Hint::rpc: return "it hung: it did not answer";
-    case Hint::bus_error: return "its memory failed";
-    case Hint::corrupt: return "its kernel data is corrupt";
-    case Hint::garbage: return "it sent garbage";
-    case Hint::barrier: return "it hung in a recovery";
-    case Hint::false_alarms: return "it accused others falsely";
-    default: return "its power went off";
-  }
-}
-
-// Without the fence the vote is taken for the death; without barriers nobody waits in them.
-MemberSabotage rules_off(const machine::Sabotage& sabotage) {
-  MemberSabotage off;
-  off.settle_before_off = off.believe_deaths = sabotage.fence;
-  off.skip_first_barrier = off.skip_second_barrier = sabotage.barrier;
-  return off;
-}
-
 }  // namespace
 
 Membership::Membership(Parts parts)
@@ -275,9 +253,10 @@ void Membership::obey(const MemberOrder& order) {
       return try_fence(order);
     case MemberOrder::What::power_off: {
       const Hint hint = core_.board().opinion(order.cell).hint;
-      note_sign(order.cell, cause_of(hint).c_str(), now_ns());
+      note_sign(order.cell, cause_of(hint), now_ns());
       if (parts_.sabotage.fence && order.ballot != 0) return;  // by a vote
       if (switched_off_.emplace(order.cell, now_ns()).second && hint != Hint::none) {
+        if (order.ballot != 0) losing_[order.cell].votes = core_.votes_on(order.cell);
         parts_.log(fmt::format("cell {} is switched off: {}", order.cell, cause_of(hint)));
       }
       return parts_.hardware.power_off(order.cell);

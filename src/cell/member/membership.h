@@ -53,6 +53,7 @@ class Membership final : private NodeFacts {
     std::uint64_t passed_ns = 0;     // all had come
     std::uint64_t discarded_ns = 0;  // came to barrier 2
     std::uint64_t done_ns = 0;       // settled
+    std::vector<Vote> votes;         // as counted here when it was condemned; none for a death
   };
   struct Settled {
     CellSet live;
