@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cell/boot/kernel.h"
+#include "machine/fault_point.h"
 #include "machine/linux/power.h"
 #include "proto/news.h"
 
@@ -33,6 +34,7 @@ void Kernel::close_to(CellId dead, const std::string& cause) {
 // On the detector's thread, after barrier 1: no process anywhere uses what is given up here.
 void Kernel::discard_of(CellId dead) {
   local_names_->forget_cell(dead);
+  machine::fault_point(machine::FaultPoint::recovery_discard);
   CellSet survivors = membership_->live();
   survivors.remove(dead);
   // Its memory is given back to the host once, by the first of the survivors, off this thread: a
