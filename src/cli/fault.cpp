@@ -50,7 +50,7 @@ struct FaultKind {
   const char* description;
   bool by_itself;  // the cell does it, and no other can do it for it
   unsigned options = 0;
-  std::vector<std::string> hows = {};  // the first when none is given
+  std::vector<std::string> hows = {};  // the first is the default
 };
 const std::vector<FaultKind> kinds = {
     {"kill-cell", "Switch a cell's node off", false},
@@ -94,8 +94,9 @@ Json request_of(const FaultKind& kind, const FaultArguments& arguments, int cell
     return number_option(name, text, 0, number_max);
   };
   Json request = {{"op", "fault"}, {"kind", kind.name}, {"cell", cell}};
-  if ((kind.options & how) != 0) {
-    request["how"] = arguments.how.empty() ? kind.hows.front() : arguments.how;
+  if ((kind.options & how) != 0) request["how"] = arguments.how;
+  if ((kind.options & where) != 0 && arguments.address.empty() && arguments.memory_class.empty()) {
+    throw CLI::RequiredError("--address or --class");
   }
   if (!arguments.address.empty()) request["address"] = read_address(arguments.address);
   if (!arguments.memory_class.empty()) request["class"] = arguments.memory_class;
@@ -186,16 +187,17 @@ void add_options(CLI::App& command, const FaultKind& kind, FaultArguments& argum
     return command.add_option(name, value, what)->type_name(type);
   };
   if (has(how)) {
+    arguments.how = kind.hows.front();
     command.add_option("--how", arguments.how, fmt::format("{}", fmt::join(kind.hows, ", ")))
-        ->check(CLI::IsMember(kind.hows));
+        ->check(CLI::IsMember(kind.hows))
+        ->capture_default_str();
   }
   if (has(where)) {
-    auto* places = command.add_option_group("where", "Where to store");
-    places->add_option("--address", arguments.address, "Where to store")->type_name("A");
-    places->add_option("--class", arguments.memory_class, "A random address of this sort")
+    auto* address = add("--address", arguments.address, "A", "Where to store");
+    command.add_option("--class", arguments.memory_class, "Instead: a random address of that sort")
         ->check(CLI::IsMember({"own-kernel", "own-user", "foreign-kernel", "foreign-closed",
-                               "foreign-open", "unmapped"}));
-    places->require_option(1);
+                               "foreign-open", "unmapped"}))
+        ->excludes(address);
   }
   if (has(point)) {
     std::vector<std::string> names = {"none"};
