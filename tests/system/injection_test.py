@@ -34,12 +34,13 @@ class Injection(MachineTest):
             for cell in self.machine.status()["cells"]:
                 if cell["state"] == "out":  # it has died too often
                     self.machine.hive("reboot", cell["id"], "--name", "test", check=False)
-            return self.machine.states() == ["up"] * cells
+            status = self.machine.status()
+            return ([cell["state"] for cell in status["cells"]] == ["up"] * cells and
+                    status["live_set"] == list(range(cells)))
         try:
             wait_for(whole, "all cells to be up")
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.machine.log()}") from None
-        self.assertEqual(self.machine.status()["live_set"], list(range(cells)))
 
     def assert_works(self, cells):
         done = self.machine.run("--span", "all", "--", BUILD / "mixer", "5")
@@ -173,6 +174,16 @@ class Corruption(Injection):
         drawn = json.loads(done.stdout)
         self.assertNotEqual(drawn["old"], drawn["new"])
         return drawn
+
+    def test_of_what_leads_to_its_board(self):
+        """Nobody can read any more what it says of the live set, while its clock goes on."""
+        self.machine.boot(self.CELLS)
+        drawn = self.corrupt(3, "header", "word", 1400)
+        self.assertEqual(drawn["offset"], 56, "no longer the offset of its root")
+        self.machine.wait_up(1, 1, 1, 2)
+        self.assertIn("its kernel data is corrupt", self.machine.log())
+        self.assert_works(self.CELLS)
+        self.end()
 
     def test_of_words(self):
         self.corrupt_all(["word"], 1)

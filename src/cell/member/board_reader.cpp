@@ -25,7 +25,8 @@ BoardReader::Outcome BoardReader::find(CellId cell, Place& place) {
   const machine::NodeHeader* header = machine::node_header(layout_, cell);
   std::uint64_t offset = 0;
   if (!safe_copy(&offset, &header->root_offset, sizeof offset)) return Outcome::bus_error;
-  if (offset == 0 || offset >= layout_.kernel_bytes) return Outcome::busy;  // it is still booting
+  if (offset == 0) return Outcome::busy;  // it is still booting
+  if (offset >= layout_.kernel_bytes) return Outcome::corrupt;
   const CarefulReader reader = reader_of(cell);
   const auto root = reader.read<CellRoot>(layout_.kernel_begin(cell) + offset);
   if (!root) return outcome_of(root.error());
