@@ -22,10 +22,8 @@ Result<StrayStore> draw_stray_store(const machine::Layout& layout, CellId self,
     return stray_store_at(layout, self, begin + random() % bytes);
   };
   const auto cells = static_cast<CellId>(layout.cells);
-  const auto other = cells == 1 ? -1
-                                : (self + 1 + static_cast<CellId>(
-                                                  random() % static_cast<std::uint64_t>(cells - 1))) %
-                                      cells;
+  const auto step = cells == 1 ? 0 : 1 + static_cast<CellId>(random() % (layout.cells - 1));
+  const CellId other = step == 0 ? -1 : (self + step) % cells;
   if (kind == "own-kernel") {
     // The whole of what it uses: header, rings, counters, and the heap as far as it has grown.
     const auto used = heap.touched();
