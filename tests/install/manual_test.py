@@ -50,7 +50,7 @@ class Manual(unittest.TestCase):
         self.assertIn("--memory SIZE Memory of each cell, with suffix K, M or G. The default is 64M.", boot)
         self.assertIn("4 It is running already.", boot)
         fault = text_of(BUILD / "man/hive-fault.1.gz")
-        self.assertIn("hive fault wild-store --address A [--name NAME] CELL", fault)
+        self.assertIn("hive fault hang-cell [--how stop|loop|deadlock] [--name NAME] CELL", fault)
 
 
 class HelpModel(unittest.TestCase):

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cell/boot/kernel.h"
+#include "machine/fault_point.h"
 #include "machine/linux/power.h"
 #include "proto/news.h"
 
@@ -31,7 +32,10 @@ void Kernel::close_to(CellId dead, const std::string& cause) {
 }
 
 // On the detector's thread, after barrier 1: no process anywhere uses what is given up here.
-void Kernel::discard_of(CellId dead) { local_names_->forget_cell(dead); }
+void Kernel::discard_of(CellId dead) {
+  local_names_->forget_cell(dead);
+  machine::fault_point(machine::FaultPoint::recovery_discard);
+}
 
 // After barrier 2, and off the detector's thread: giving a gigabyte back to the host takes a
 // quarter of a second. The first of the survivors does that for all, once.

@@ -72,7 +72,8 @@ Survey::Survey(const Config& config, const Membership& membership)
 void Survey::note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid) {
   pids_[static_cast<std::size_t>(cell)] = pid;
   incarnations_[static_cast<std::size_t>(cell)] = incarnation;
-  counters(cell).corrupt.store(0);
+  CarefulCounters& counted = counters(cell);
+  for (auto* count : {&counted.corrupt, &counted.bad_address, &counted.bad_tag}) count->store(0);
 }
 
 CarefulReader Survey::reader_of(CellId cell) {

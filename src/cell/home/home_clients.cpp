@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cell/home/home.h"
+#include "machine/fault_point.h"
 #include "proto/causes.h"
 
 namespace hive::cell {
@@ -124,6 +125,9 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   // First of all nobody may read any more what the dead left half done: not those either who are
   // told next that a mutex broke. Then what others wait for; putting content back may take long.
   take_torn_back(lock, tear);
+  if (why == Leave::cell_down && tear.pages > 0) {
+    machine::fault_point(machine::FaultPoint::recovery_discard);
+  }
   // One that detaches lives on, and so may one whose connection ended by mistake, or that could
   // not be killed with its cell: it must not store to the pages any more. Of a dead one Linux says
   // so at once.

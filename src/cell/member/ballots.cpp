@@ -49,6 +49,7 @@ void Ballots::suspect(CellId cell, Hint hint, std::uint64_t now) {
 
 void Ballots::accuse(CellId cell, Hint hint, std::uint64_t now) {
   if (cell == self_ || of(cell).is_open) return;
+  ++alerts_;
   open(cell, largest_ballot(cell) + 1, true, hint, now);
   own(cell).verdict = Verdict::guilty;
 }

@@ -70,6 +70,7 @@ class Ballots {
   std::vector<BallotOrder> take_orders() { return std::exchange(orders_, {}); }
   bool has_open() const;
   std::uint32_t voted_down() const { return voted_down_; }
+  std::uint32_t alerts() const { return alerts_; }  // raised by this cell
 
  private:
   struct Accused {
@@ -116,6 +117,7 @@ class Ballots {
   std::array<Opinion, max_cells> own_{};
   std::vector<BallotOrder> orders_;
   std::uint32_t voted_down_ = 0;
+  std::uint32_t alerts_ = 0;
 };
 
 }  // namespace hive::cell

@@ -119,6 +119,7 @@ class MemberCore {
   }
   bool has_open_ballot() const { return ballots_.has_open(); }
   std::uint32_t voted_down() const { return ballots_.voted_down(); }
+  std::uint32_t alerts() const { return ballots_.alerts(); }
   std::uint32_t restarts() const { return restarts_; }
   CellSet waited_for() const;  // cells that have not come to the barrier at which we wait
 
