@@ -32,6 +32,7 @@ namespace {
 
 constexpr std::uint64_t block_bytes = 65536;
 
+using bench::batches;
 using bench::median_batch_ns;
 using bench::median_of;
 using bench::must;
