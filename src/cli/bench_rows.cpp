@@ -216,8 +216,8 @@ void add_sharing(std::vector<BenchRow>& rows) {
 
 // Against iceoryx, where there is one.
 void add_iceoryx(std::vector<BenchRow>& rows) {
-  constexpr int spinning = 30000;
-  constexpr int sleeping = 3000;
+  constexpr int spinning = 6000;  // short batches: a busy host is in few of them
+  constexpr int sleeping = 1500;
   const std::string program = monitor::helper_program("hive-baseline-iceoryx");
   if (::access(program.c_str(), X_OK) != 0) return;
   const auto iceoryx = [program](const char* way, int count) -> BenchFigure {
