@@ -30,7 +30,7 @@ void add_run(CLI::App& app, Context& context);
 void add_shutdown(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 
-// The option --name, of nearly all of them.
+// The option --name, of nearly all of them. Where it is not given, $HIVE_MACHINE has the name.
 void add_name(CLI::App& command, std::string& name);
 
 // One line on standard error, "hive: TEXT".
