@@ -18,6 +18,7 @@ struct Context {
 // Each adds its subcommand to the command line, with a callback that does the work.
 void add_bench(CLI::App& app, Context& context);
 void add_boot(CLI::App& app, Context& context);
+void add_campaign(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);

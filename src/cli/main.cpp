@@ -79,6 +79,7 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_fault(app, context);
   hive::cli::add_check(app, context);
   hive::cli::add_bench(app, context);
+  hive::cli::add_campaign(app, context);
   hive::cli::add_shutdown(app, context);
   hive::cli::add_monitor(app, context);
   if (const std::string unknown = unknown_command(app, arguments); !unknown.empty()) {

@@ -162,6 +162,7 @@ Outcome<BootPlan> plan_layout(const BootOptions& options) {
   plan.state_dir = state_directory(options.machine);
   plan.boot_id = make_boot_id();
   plan.reboot = options.reboot;
+  plan.tries = options.tries;
   return plan;
 }
 

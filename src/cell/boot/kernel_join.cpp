@@ -182,7 +182,7 @@ void Kernel::forget_peer(CellId cell) {
   if (!old) return;
   // Tasks may have it mapped still, and are to see a bus error: also where the survivor whose duty
   // this is has died.
-  if (auto done = truncate_memory(*old); !done) log(done.error().message());
+  if (auto done = truncate(memory_of(*old)); !done) log(done.error().message());
 }
 
 // This cell and the new incarnation are attached both ways. When all are, it is taken in.

@@ -203,7 +203,13 @@ Json Survey::status() {
                       {"incarnation", loss.incarnation},
                       {"epoch", loss.epoch},
                       {"cause", loss.cause},
-                      {"recovery_ms", recovery_ms(loss)}});
+                      {"recovery_ms", recovery_ms(loss)},
+                      {"noticed_ns", loss.noticed_ns},
+                      {"known_off_ns", loss.known_off_ns},
+                      {"closed_ns", loss.closed_ns},
+                      {"passed_ns", loss.passed_ns},
+                      {"discarded_ns", loss.discarded_ns},
+                      {"done_ns", loss.done_ns}});
   }
   Json cells = Json::array();
   Json exposure = Json::array();
