@@ -216,7 +216,7 @@ void add_sharing(std::vector<BenchRow>& rows) {
 
 // Against iceoryx, where there is one.
 void add_iceoryx(std::vector<BenchRow>& rows) {
-  constexpr int spinning = 6000;  // short batches: a busy host is in few of them
+  constexpr int spinning = 1500;  // batches shorter than a time slice, also on a busy host
   constexpr int sleeping = 1500;
   const std::string program = monitor::helper_program("hive-baseline-iceoryx");
   if (::access(program.c_str(), X_OK) != 0) return;
