@@ -24,6 +24,14 @@ constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and 
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 constexpr std::size_t losses_max = 256;
 
+// Without the fence the vote is taken for the death; without barriers nobody waits in them.
+MemberSabotage rules_off(const machine::Sabotage& sabotage) {
+  MemberSabotage off;
+  off.settle_before_off = off.believe_deaths = sabotage.fence;
+  off.skip_first_barrier = off.skip_second_barrier = sabotage.barrier;
+  return off;
+}
+
 }  // namespace
 
 Membership::Membership(Parts parts)
