@@ -65,11 +65,11 @@ class Mutex {
 class LockGuard {
  public:
   LockGuard(LockGuard&& other) noexcept
-      : mutex_(other.mutex_), held_(std::exchange(other.held_, false)) {}
+      : mutex_(std::move(other.mutex_)), held_(std::exchange(other.held_, false)) {}
   LockGuard& operator=(LockGuard&& other) noexcept {
     if (this == &other) return *this;
     unlock();
-    mutex_ = other.mutex_;
+    mutex_ = std::move(other.mutex_);
     held_ = std::exchange(other.held_, false);
     return *this;
   }

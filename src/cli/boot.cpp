@@ -1,7 +1,11 @@
 // hive boot: starts a machine and returns once all cells are up.
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,6 +18,9 @@ namespace {
 
 using machine::FirewallMode;
 
+// Allows --sabotage on a machine of any name.
+constexpr const char* test_machine_variable = "HIVE_TEST_MACHINE";
+
 struct BootArguments {
   std::string cells = std::to_string(monitor::default_cells);
   std::string memory = "64M";
@@ -22,6 +29,7 @@ struct BootArguments {
   bool foreground = false;
   bool no_namespaces = false;
   bool no_reboot = false;
+  std::vector<std::string> sabotage;
 };
 
 monitor::BootOptions read_options(const BootArguments& arguments) {
@@ -47,6 +55,9 @@ monitor::BootOptions read_options(const BootArguments& arguments) {
   }
   options.namespaces = !arguments.no_namespaces;
   options.reboot = !arguments.no_reboot;
+  options.sabotage = arguments.sabotage;
+  const char* for_tests = std::getenv(test_machine_variable);
+  options.for_tests = for_tests != nullptr && std::strcmp(for_tests, "1") == 0;
   return options;
 }
 
@@ -92,6 +103,12 @@ void add_boot(CLI::App& app, Context& context) {
   command->add_flag("--no-namespaces", arguments->no_namespaces, "Do without PID namespaces");
   command->add_flag("--no-reboot", arguments->no_reboot,
                     "Leave a cell that has died down, until `hive reboot`");
+  command
+      ->add_option("--sabotage", arguments->sabotage,
+                   "Turn a defence off, on a test machine: firewall, discard, careful, fence, "
+                   "barrier")
+      ->type_name("DEFENCE")
+      ->delimiter(',');
   command->callback([arguments, &context] { context.status = boot(*arguments); });
 }
 

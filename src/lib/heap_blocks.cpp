@@ -6,7 +6,7 @@
 namespace hive::lib {
 
 HeapBlocks::Bin HeapBlocks::bin_of(std::uint64_t size) {
-  const int row = 63 - std::countl_zero(size);
+  const int row = std::max(parts_log2, 63 - std::countl_zero(size));  // no block is smaller
   return {row, static_cast<int>((size >> (row - parts_log2)) & (parts - 1))};
 }
 

@@ -9,7 +9,6 @@
 namespace hive {
 namespace {
 
-using lib::GateCall;
 using lib::GateValues;
 using lib::SegmentImpl;
 using proto::GateOp;

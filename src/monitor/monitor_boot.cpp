@@ -35,6 +35,9 @@ Outcome<void> Monitor::boot() {
   const std::uint64_t begin = now_ns();
   log_->info("machine '{}': {} cells, firewall {}, boot {}", plan_.machine, plan_.cells(),
              machine::firewall_mode_name(plan_.firewall), plan_.boot_id);
+  for (const std::string& name : plan_.sabotage.names()) {
+    log_->warn("DEFENCE TURNED OFF for a test: {}", name);
+  }
   Outcome<void> done = start_nodes();
   if (done) done = reach(Stage::ready, {});
   if (done) done = reach(Stage::connected, {{"op", "connect"}});

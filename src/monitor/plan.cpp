@@ -41,6 +41,25 @@ Outcome<void> check_options(const BootOptions& options) {
   return {};
 }
 
+bool is_test_name(const std::string& name) { return name.rfind("test", 0) == 0; }
+
+Outcome<machine::Sabotage> read_sabotage(const BootOptions& options) {
+  machine::Sabotage sabotage;
+  for (const std::string& name : options.sabotage) {
+    if (sabotage.add(name)) continue;
+    return refuse(exit_usage, fmt::format("'{}' is no defence: firewall, discard, careful, fence "
+                                          "or barrier",
+                                          name));
+  }
+  if (!options.sabotage.empty() && !options.for_tests && !is_test_name(options.machine)) {
+    return refuse(exit_usage,
+                  fmt::format("a defence is turned off on test machines only (--name test..., or "
+                              "HIVE_TEST_MACHINE=1), not on '{}'",
+                              options.machine));
+  }
+  return sabotage;
+}
+
 Outcome<void> check_memory(const machine::Layout& layout) {
   const HostMemory host = host_memory();
   const std::uint64_t need = bytes_needed(layout);
@@ -98,8 +117,11 @@ std::string make_boot_id() {
 
 Outcome<BootPlan> plan_layout(const BootOptions& options) {
   if (auto done = check_options(options); !done) return tl::unexpected(done.error());
+  const auto sabotage = read_sabotage(options);
+  if (!sabotage) return tl::unexpected(sabotage.error());
   BootPlan plan;
   plan.machine = options.machine;
+  plan.sabotage = *sabotage;
   // Beyond the span of the machine the sums of make_layout() could wrap.
   if (options.memory_bytes <= machine::machine_span_max) {
     plan.layout = machine::make_layout(options.cells, options.memory_bytes);

@@ -9,6 +9,7 @@
 
 #include "machine/layout.h"
 #include "machine/linux/fence.h"
+#include "machine/sabotage.h"
 #include "monitor/refusal.h"
 #include "proto/runtime_dir.h"
 
@@ -27,6 +28,8 @@ struct BootOptions {
   std::optional<machine::FirewallMode> firewall;      // nothing: the best that the host allows
   bool namespaces = true;                             // false: do without PID namespaces
   bool reboot = reboot_by_default;                    // a node that has died comes back by itself
+  std::vector<std::string> sabotage{};                // names of defences to turn off
+  bool for_tests = false;                             // a machine that may be sabotaged
 };
 
 struct BootPlan {
@@ -42,6 +45,7 @@ struct BootPlan {
   std::string hive_program;  // for the next monitor, should this one die; empty for none
   std::string boot_id;       // another for each boot
   bool reboot = reboot_by_default;
+  machine::Sabotage sabotage;
 
   int cells() const { return static_cast<int>(layout.cells); }
 };

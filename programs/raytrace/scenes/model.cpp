@@ -36,7 +36,10 @@ void Model::grid(int rows, int columns, const std::vector<Vec3>& points,
   const std::size_t first_vertex = vertices_ + 1, first_normal = normals_ + 1;
   for (const Vec3 p : points) vertex(p);
   for (const Vec3 n : normals) normal(n);
-  const auto index = [&](int i, int j) { return static_cast<std::size_t>(i * columns + j); };
+  const auto index = [&](int i, int j) {
+    return static_cast<std::size_t>(i) * static_cast<std::size_t>(columns) +
+           static_cast<std::size_t>(j);
+  };
   const auto same = [&](std::size_t a, std::size_t b) {
     return length(points[a] - points[b]) < 1e-5f;
   };

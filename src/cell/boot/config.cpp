@@ -26,8 +26,8 @@ Result<void> read_boot_record(Config& config) {
     const Json& firewall = record.at("firewall_mode");
     config.firewall = static_cast<machine::FirewallMode>(firewall.get<std::uint32_t>());
     config.hive_program = record.value("hive_program", "");
-    if (record.contains("sabotage")) {
-      config.sabotage = record.at("sabotage").get<std::vector<std::string>>();
+    for (const Json& name : record.value("sabotage", Json::array())) {
+      config.sabotage.add(name.get<std::string>());
     }
   } catch (const Json::exception&) {
     return fail(Code::bad_argument, "the boot record is not complete");

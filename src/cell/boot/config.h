@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include <hive/error.h>
 #include "base/ids.h"
 #include "machine/layout.h"
 #include "machine/linux/fence.h"
+#include "machine/sabotage.h"
 
 namespace hive::cell {
 
@@ -20,8 +20,8 @@ struct Config {
   std::uint64_t incarnation = 0;
   machine::Layout layout;
   machine::FirewallMode firewall = machine::FirewallMode::mmu;
-  std::string hive_program;           // starts a new monitor when that dies; empty: nobody does
-  std::vector<std::string> sabotage;  // defences that are turned off, on test machines only
+  std::string hive_program;    // starts a new monitor when that dies; empty: nobody does
+  machine::Sabotage sabotage;  // defences that are turned off, on test machines only
 
   // Started anew beside cells that run, and not with all of them.
   bool joins() const { return incarnation > 1; }

@@ -103,7 +103,8 @@ Result<void> Kernel::make_home() {
                             .torn_news = [this](auto clients, auto segment, auto offset,
                                                 auto bytes) {
                               on_torn(clients, segment, offset, bytes);
-                            }});
+                            },
+                            .sabotage = config_.sabotage});
   if (!home) return fail(home.error());
   home_ = std::move(*home);
   root_->home_root = reinterpret_cast<std::uint64_t>(home_->root());
@@ -116,7 +117,7 @@ Result<void> Kernel::make_home() {
   rpc_.emplace(*hardware_, *hardware_, config_.incarnation);
   membership_.emplace(Membership::Parts{
       .layout = config_.layout, .self = config_.self, .incarnation = config_.incarnation,
-      .hardware = *hardware_, .heap = *heap_,
+      .hardware = *hardware_, .heap = *heap_, .sabotage = config_.sabotage,
       .fence_path = proto::fence_lock_file(config_.machine_dir),
       .kernel_pid = [this](CellId cell) { return kernel_pid(cell); },
       .attach = [this](CellId cell, std::uint64_t incarnation) { attach_to(cell, incarnation); },

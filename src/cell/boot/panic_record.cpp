@@ -24,6 +24,7 @@ namespace {
 constexpr std::size_t record_bytes = 4096;
 
 char* record = nullptr;                                // the mapped page
+bool survives_reads = true;                            // not with Sabotage::careful
 machine::Layout layout;                                // to name the cell of a faulting address
 std::atomic<machine::NodeHeader*> header{nullptr};
 std::atomic_flag written = ATOMIC_FLAG_INIT;           // the first death is the one that counts
@@ -94,12 +95,13 @@ void describe_fault(Line& text, int signal, const siginfo_t* info, const ucontex
 
 void on_fatal_signal(int signal, siginfo_t* info, void* ucontext) {
   const int saved_errno = errno;
-  if ((signal == SIGBUS || signal == SIGSEGV) && safe_copy_fixup(ucontext)) {
+  const bool is_fault = signal == SIGBUS || signal == SIGSEGV;
+  if (is_fault && survives_reads && safe_copy_fixup(ucontext)) {
     errno = saved_errno;
     return;
   }
   Line text;
-  if (signal == SIGBUS || signal == SIGSEGV) {
+  if (is_fault) {
     describe_fault(text, signal, info, static_cast<ucontext_t*>(ucontext));
   } else {
     text.text("signal ").number(static_cast<std::uint64_t>(signal), 10);
@@ -113,6 +115,7 @@ void on_fatal_signal(int signal, siginfo_t* info, void* ucontext) {
 
 Result<void> install_panic_record(const Config& config) {
   layout = config.layout;
+  survives_reads = !config.sabotage.careful;
   const std::string path = config.panic_path(config.self);
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file || ::ftruncate(file.get(), record_bytes) != 0) {

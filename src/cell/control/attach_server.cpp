@@ -191,7 +191,7 @@ void AttachServer::finish(const SessionPtr& session, machine::ChannelMessage mes
   } else {
     auto space = std::make_unique<machine::FencedSpace>(
         fenced ? std::move(message.fds[0]) : UniqueFd(), config_.layout, config_.self,
-        config_.firewall);
+        config_.firewall, config_.sabotage);
     if (auto admitted = clients_.admit(keep->gate, std::move(space)); !admitted) {
       ready.code = 1 + static_cast<std::uint32_t>(admitted.error().code);
     }

@@ -75,8 +75,12 @@ void Survey::note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid)
   counters(cell).corrupt.store(0);
 }
 
+CarefulReader Survey::reader_of(CellId cell) {
+  return {config_.layout, cell, &counters(cell), config_.sabotage};
+}
+
 Result<Survey::Roots> Survey::roots_of(CellId cell) {
-  const CarefulReader reader(config_.layout, cell, &counters(cell));
+  const CarefulReader reader = reader_of(cell);
   const std::uint64_t begin = config_.layout.kernel_begin(cell);
   Result<Roots> roots;
   const auto copied = reader.read_bytes_to(begin, roots->header.bytes(),
@@ -208,7 +212,7 @@ Json Survey::status() {
     cells.push_back(cell_status(cell, live));
     if (!live.has(cell)) continue;
     if (auto roots = roots_of(cell)) {
-      const CarefulReader reader(config_.layout, cell, &counters(cell));
+      const CarefulReader reader = reader_of(cell);
       add_windows(reader, *roots, exposure);
       add_blocked(reader, *roots, blocked);
     }
@@ -221,7 +225,7 @@ Json Survey::status() {
           {"seen_by", config_.self},
           {"epoch", membership_.epoch()},
           {"live_set", list_of(live)},
-          {"sabotage", config_.sabotage},
+          {"sabotage", config_.sabotage.names()},
           {"cells", cells},
           {"losses", losses},
           {"exposure", exposure},
@@ -235,7 +239,7 @@ Json Survey::tasks() {
   Json unread = Json::array();
   for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
     if (!live.has(cell)) continue;
-    const CarefulReader reader(config_.layout, cell, &counters(cell));
+    const CarefulReader reader = reader_of(cell);
     constexpr int tries_max = 8;  // the list may change under the walk
     for (int tries = 1;; ++tries) {
       Json found = Json::array();
@@ -259,7 +263,7 @@ Json Survey::tasks() {
 Result<FoundSegment> Survey::find_segment(CellId cell, std::string_view name) {
   auto roots = roots_of(cell);
   if (!roots) return fail(roots.error());
-  const CarefulReader reader(config_.layout, cell, &counters(cell));
+  const CarefulReader reader = reader_of(cell);
   FoundSegment found;
   const std::uint64_t changes = roots->home->segment_changes.load();
   std::atomic_thread_fence(std::memory_order_seq_cst);

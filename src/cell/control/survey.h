@@ -42,6 +42,7 @@ class Survey {
 
  private:
   struct Roots;
+  CarefulReader reader_of(CellId cell);
   Result<Roots> roots_of(CellId cell);
   nlohmann::json cell_status(CellId cell, CellSet live);
   void add_windows(const CarefulReader& reader, const Roots& roots, nlohmann::json& exposure);

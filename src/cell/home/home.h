@@ -69,6 +69,7 @@
 #include "cell/home/publisher.h"
 #include "cell/home/records.h"
 #include "cell/home/sync_table.h"
+#include "machine/sabotage.h"
 
 namespace hive::cell {
 
@@ -82,6 +83,7 @@ class Home {
     LogLine log;
     TornNews torn_news{};
     std::uint64_t (*now)() = &hive_now;
+    machine::Sabotage sabotage{};
   };
   // Errors: exhausted (the heap is full).
   static Result<std::unique_ptr<Home>> create(Parts parts);

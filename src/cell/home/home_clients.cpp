@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -83,6 +84,9 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   root()->clients.store(clients_.size(), std::memory_order_relaxed);
   if (gone.empty()) return;
 
+  if (parts_.sabotage.discard && why != Leave::detached) {
+    for (const WindowId id : std::exchange(windows, {})) erase_window_locked(id);
+  }
   const Tear tear = begin_tear_locked(windows);
   std::vector<ClientId> left;
   std::vector<LockLoss> locks;

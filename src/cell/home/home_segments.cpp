@@ -142,6 +142,7 @@ Result<void> Home::close_segment(ClientId id, SegmentId segment_id) {
   const Tear tear = begin_tear_locked(windows);
   sync_.leave_segment(id, segment_id, out);
   const auto locks = leave_locks_locked(*client, &segment_id);
+  // A copy, which keeps it alive. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const ClientRef keep = *client;
   drop_open_locked(*keep, **segment, out);
   finish_tear(lock, tear);

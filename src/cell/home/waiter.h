@@ -21,7 +21,7 @@ struct Waiter {
 class Outcomes {
  public:
   void add(SyncDone done, Result<std::uint64_t> result) {
-    all_.emplace_back(std::move(done), std::move(result));
+    all_.emplace_back(std::move(done), result);
   }
   void add_failure(SyncDone done, Code code, const char* cause) {
     add(std::move(done), fail(code, cause));

@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "cell/member/board.h"
 #include "machine/layout.h"
+#include "machine/sabotage.h"
 
 namespace hive::cell {
 
@@ -15,7 +16,8 @@ class BoardReader {
  public:
   enum class Outcome : std::uint8_t { same, read, busy, corrupt, bus_error };
 
-  explicit BoardReader(const machine::Layout& layout) : layout_(layout) {}
+  explicit BoardReader(const machine::Layout& layout, const machine::Sabotage& sabotage = {})
+      : layout_(layout), sabotage_(sabotage) {}
 
   // The cell has been attached to anew: its board lies somewhere else.
   void forget(CellId cell) { places_[static_cast<std::size_t>(cell)] = {}; }
@@ -34,6 +36,7 @@ class BoardReader {
   Outcome find(CellId cell, Place& place);
 
   const machine::Layout layout_;
+  const machine::Sabotage sabotage_;
   std::array<Place, max_cells> places_{};
 };
 

@@ -35,6 +35,14 @@ std::string cause_of(Hint hint) {
   }
 }
 
+// Without the fence the vote is taken for the death; without barriers nobody waits in them.
+MemberSabotage rules_off(const machine::Sabotage& sabotage) {
+  MemberSabotage off;
+  off.settle_before_off = off.believe_deaths = sabotage.fence;
+  off.skip_first_barrier = off.skip_second_barrier = sabotage.barrier;
+  return off;
+}
+
 }  // namespace
 
 Membership::Membership(Parts parts)
@@ -42,8 +50,9 @@ Membership::Membership(Parts parts)
       own_(machine::node_header(parts_.layout, parts_.self)),
       published_(parts_.heap.create<MemberBoard>()),
       clocks_(parts_.layout, parts_.self),
-      core_(parts_.self, static_cast<int>(parts_.layout.cells), *this),
-      reader_(parts_.layout) {
+      core_(parts_.self, static_cast<int>(parts_.layout.cells), *this, {},
+            rules_off(parts_.sabotage)),
+      reader_(parts_.layout, parts_.sabotage) {
   // Before the first board is read: what a joiner reads of its own last life is no lie to it.
   if (parts_.incarnation > 1) core_.start_joining(parts_.incarnation);
   if (published_ == nullptr) return;
@@ -267,6 +276,7 @@ void Membership::obey(const MemberOrder& order) {
     case MemberOrder::What::power_off: {
       const Hint hint = core_.board().opinion(order.cell).hint;
       note_sign(order.cell, cause_of(hint).c_str(), now_ns());
+      if (parts_.sabotage.fence && order.ballot != 0) return;  // by a vote
       if (switched_off_.emplace(order.cell, now_ns()).second && hint != Hint::none) {
         parts_.log(fmt::format("cell {} is switched off: {}", order.cell, cause_of(hint)));
       }

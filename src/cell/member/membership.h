@@ -30,6 +30,7 @@
 #include "cell/member/published.h"
 #include "machine/hardware.h"
 #include "machine/node_header.h"
+#include "machine/sabotage.h"
 
 namespace hive::cell {
 
@@ -65,6 +66,7 @@ class Membership final : private NodeFacts {
     std::uint64_t incarnation = 1;
     machine::Hardware& hardware;
     TaggedHeap& heap;
+    machine::Sabotage sabotage{};
     std::string fence_path;                 // of the fence lock
     std::function<int(CellId)> kernel_pid;  // of another cell's kernel, or -1
     // Attaches to that incarnation, elsewhere; on_attached() or on_unreachable() follows.

@@ -50,11 +50,13 @@ void FencedSpace::Bits::set(PageRange range, bool value) {
   }
 }
 
-FencedSpace::FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode)
+FencedSpace::FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode,
+                         const Sabotage& sabotage)
     : userfault_(std::move(userfault)),
       layout_(layout),
       node_(node),
       mode_(mode),
+      never_closes_(sabotage.firewall),
       given_(layout.user_pages()),
       open_(layout.user_pages()) {}
 
@@ -71,6 +73,7 @@ Failure FencedSpace::failure_of(int refused) const {
 
 // Maps the pages of the run that are not there; those without memory stay away.
 Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
+  if (never_closes_) closed = false;
   std::uint32_t page = run.first;
   std::uint32_t fresh = 0;
   std::uint32_t step = run.count;
@@ -131,6 +134,7 @@ Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
 // mapped there at all; and they have then changed nothing. So a range is given up only page by
 // page.
 Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
+  if (never_closes_) on = false;  // what the process has closed itself is opened again
   if (range.count == 0) return {};
   for (int retries = 0; retries < retries_max; ++retries) {
     const int refused =

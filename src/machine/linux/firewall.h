@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "machine/layout.h"
 #include "machine/linux/fence.h"
+#include "machine/sabotage.h"
 
 namespace hive::machine {
 
@@ -26,7 +27,8 @@ namespace hive::machine {
 class FencedSpace {
  public:
   // `userfault`: what the process got from Fence::copy_for_home(); invalid in cooperative mode.
-  FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode);
+  FencedSpace(UniqueFd userfault, const Layout& layout, CellId node, FirewallMode mode,
+              const Sabotage& sabotage = {});
 
   // Makes the pages of the range that are not there yet readable; one that is open stays open.
   // Pages without memory behind them (taken back, not refilled) are skipped. Returns how many are
@@ -65,6 +67,7 @@ class FencedSpace {
   Layout layout_;
   CellId node_;
   FirewallMode mode_;
+  bool never_closes_;  // Sabotage::firewall
   Bits given_;  // a hint, corrected by what Linux answers
   Bits open_;
 };

@@ -1,0 +1,186 @@
+"""Machines in which one defence is turned off: each time the damage is there to be seen that the
+same steps do not do to a sound machine."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import unittest
+
+from machine import BUILD, MachineTest, wait_for
+
+CELLS = 4
+
+
+class Sabotage(MachineTest):
+    def boot(self, *defences):
+        more = ["--sabotage", ",".join(defences)] if defences else []
+        self.machine.boot(CELLS, "16M", "--no-reboot", *more)
+        self.assertEqual(self.machine.status()["sabotage"], list(defences))
+
+    def start(self, cell, program, *arguments):
+        task = subprocess.Popen([BUILD / "hive", "run", "--name", "test", "--cell", str(cell), "--",
+                                 BUILD / program, *map(str, arguments)],
+                                env=self.machine.env, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(task.communicate)
+        self.addCleanup(task.kill)
+        return task
+
+    def ask(self, task):
+        task.stdin.write("\n")
+        task.stdin.flush()
+        return task.stdout.readline().strip()
+
+    def half_done(self, home, writer_cell, reader_cell):
+        """A task in the middle of a change of a segment, and one that has the segment open."""
+        writer = self.start(writer_cell, "halfway", "half", home)
+        self.assertEqual(writer.stdout.readline(), "half done\n")
+        reader = self.start(reader_cell, "halfway", "half")
+        self.assertEqual(reader.stdout.readline(), "ready\n")
+        self.assertEqual(self.ask(reader), "asked: read 2")  # as always while a window is open
+        return writer, reader
+
+    # --- firewall
+
+    def stray_store(self):
+        keeper = self.start(0, "keeper", "kept", 4)
+        address = int(keeper.stdout.readline(), 16) + 8
+        wild = self.machine.run("--cell", 1, "--", BUILD / "wild", "kept", hex(address),
+                                check=False)
+        return "STORED" in wild.stdout, self.ask(keeper)
+
+    def test_a_firewall_that_stays_open(self):
+        self.boot("firewall")
+        self.assertEqual(self.stray_store(), (True, "wrong 1"))
+
+    def test_a_firewall(self):
+        self.boot()
+        self.assertEqual(self.stray_store(), (False, "wrong 0"))
+
+    # --- discard
+
+    def death_of_a_task(self):
+        writer, reader = self.half_done(home=1, writer_cell=2, reader_cell=0)
+        pid = next(t["pid"] for t in self.machine.tasks()
+                   if t["cell"] == 2 and "halfway" in t["program"])
+        os.kill(pid, signal.SIGKILL)
+        writer.wait()
+        memory = wait_for(lambda: self.machine.cell(1)["memory"]["open_to_other_cells_pages"] == 0
+                          and self.machine.cell(1)["memory"], "the window to be gone")
+        return memory["torn_pages"], self.ask(reader)
+
+    def death_of_a_cell(self):
+        _, reader = self.half_done(home=1, writer_cell=2, reader_cell=0)
+        self.machine.hive("fault", "kill-cell", 2, "--name", "test")
+        return reader.stdout.readline().strip()
+
+    def test_nothing_discarded(self):
+        self.boot("discard")
+        self.assertEqual(self.death_of_a_cell(), "cell 2 failed: read 2")
+
+    def test_nothing_discarded_of_a_task(self):
+        self.boot("discard")
+        self.assertEqual(self.death_of_a_task(), (0, "asked: read 2"))
+
+    def test_discard(self):
+        self.boot()
+        self.assertEqual(self.death_of_a_cell(), "cell 2 failed: lost")
+
+    def test_discard_of_a_task(self):
+        self.boot()
+        self.assertEqual(self.death_of_a_task(), (4, "asked: lost"))
+
+    # --- careful reference
+
+    def others_live(self):
+        """Whether the cells beside one whose memory fails outlive it."""
+        pids = [cell["pid"] for cell in self.machine.status()["cells"]]
+        self.machine.hive("fault", "fail-memory", 3, "--name", "test")
+        wait_for(lambda: not alive(pids[3]), "the cell to die")
+        wait_for(lambda: not all(map(alive, pids[:3])) or
+                 self.machine.status()["live_set"] == [0, 1, 2], "the others to go on, or not")
+        return all(map(alive, pids[:3]))
+
+    def test_careless_reads(self):
+        self.boot("careful")
+        self.assertFalse(self.others_live())
+        self.assertIn("bus error: load from", self.machine.log())
+
+    def test_careful_reads(self):
+        self.boot()
+        self.assertTrue(self.others_live())
+
+    # --- fence
+
+    def stopped_cell(self):
+        """Pids of a kernel that was stopped until it was voted out, and of a task of it."""
+        task = self.machine.start_run("--cell", 2, "--", "sh", "-c", "echo $$; exec sleep 600")
+        self.addCleanup(task.communicate)
+        self.addCleanup(task.kill)
+        pids = [self.machine.cell(2)["pid"],
+                wait_for(lambda: [t["pid"] for t in self.machine.tasks()], "the task to run")[0]]
+        self.machine.hive("fault", "hang-cell", 2, "--name", "test")
+        wait_for(lambda: self.machine.status()["live_set"] == [0, 1, 3], "the cell to be removed")
+        return pids
+
+    def test_a_cell_that_was_voted_out_and_lives(self):
+        self.boot("fence")
+        self.assertEqual(list(map(alive, self.stopped_cell())), [True, True])
+
+    def test_a_cell_that_was_voted_out(self):
+        self.boot()
+        self.assertEqual(list(map(alive, self.stopped_cell())), [False, False])
+
+    # --- barriers
+
+    def death_beside_a_stopped_home(self):
+        """The home of what a dead cell had open cannot discard it for the time being."""
+        _, reader = self.half_done(home=1, writer_cell=2, reader_cell=0)
+        home, dying = (self.machine.cell(n)["pid"] for n in (1, 2))
+        os.kill(home, signal.SIGSTOP)
+        os.kill(dying, signal.SIGKILL)
+        said = (reader.stdout.readline().strip() for _ in range(2))
+        return next(line for line in said if line.startswith("cell 2"))
+
+    def test_nobody_waits_for_the_others(self):
+        self.boot("barrier")
+        self.assertEqual(self.death_beside_a_stopped_home(), "cell 2 failed: read 2")
+
+    def test_all_wait_for_the_others(self):
+        self.boot()
+        self.assertEqual(self.death_beside_a_stopped_home(), "cell 2 failed: cell_down")
+
+
+class Refused(MachineTest):
+    def refuse(self, name, *more):
+        done = self.machine.hive("boot", "--cells", 1, "--name", name, *more, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        return done.stderr
+
+    def test_on_a_machine_that_is_no_test_machine(self):
+        self.assertIn("test machines only", self.refuse("prices", "--sabotage", "fence"))
+        self.assert_nothing_left()
+
+    def test_of_a_defence_that_there_is_not(self):
+        self.assertIn("'moat' is no defence", self.refuse("test", "--sabotage", "moat"))
+
+    def test_not_where_the_environment_allows_it(self):
+        self.machine.env["HIVE_TEST_MACHINE"] = "1"
+        self.machine.name = "prices"
+        self.machine.boot(1, "16M", "--sabotage", "fence", "--sabotage", "barrier")
+        self.assertEqual(self.machine.status()["sabotage"], ["fence", "barrier"])
+        self.assertIn("DEFENCE TURNED OFF", self.machine.hive("status", "--name", "prices").stdout)
+
+
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
