@@ -43,6 +43,11 @@ class Command:
 
 def parse_entry(left, text):
     left = re.sub(r" (Excludes|Needs):( --?[\w-]+)+", "", left)
+    # CLI11's remark on the variable that stands in for an option that is not given.
+    variable = re.search(r" \(Env:(\w+)\)", left)
+    if variable:
+        left = left.replace(variable[0], "")
+        text = f"{text}; else `${variable[1]}`"
     required = left.endswith(" REQUIRED")
     left = left.removesuffix(" REQUIRED").removesuffix(" ...")
     found = LEFT.match(left)

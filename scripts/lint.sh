@@ -6,7 +6,7 @@ readonly line_max=99
 readonly file_lines_max=400
 
 fail=0
-sources() { find src include programs bench tests -name '*.cpp' -o -name '*.h' | sort; }
+sources() { find src include programs campaign bench tests -name '*.cpp' -o -name '*.h' | sort; }
 
 while read -r file; do
   # Characters, not bytes: some comments draw pictures.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole suite in every build but the release one, which `make test` has just run; and with that
-# one what takes minutes: the models with four cells, long simulations, 10,000 kills, and a kill
+# one what takes minutes: 2,000 faults; the models with four cells, long simulations, 10,000 kills, and a kill
 # after every instruction of every operation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,6 +16,11 @@ for preset in clang debug asan tsan; do
   echo "---- $preset"
   scripts/build.sh "$preset"
   ctest --preset "$preset" --parallel 2 --timeout 1200
+done
+
+echo '---- 2,000 faults'
+for seed in $(seq 20); do
+  build/hive campaign --faults 100 --seed "$seed$(date +%s)"
 done
 
 echo '---- 200,000 schedules of failures'

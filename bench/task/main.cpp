@@ -8,14 +8,16 @@
 //   read      copy 64 bytes out of a segment; view: look whether a view is valid, and load from it
 //   publish   publish a versioned value of 64 bytes; latest: read it
 //   ring      publish a record of 64 bytes, and read it
+//   oneway    a record of 64 bytes from one cell to another, both sides looking all the time;
+//             oneway-asleep: both waiting. With `hive run --span 2`, and two processors more
 //   mutex     lock and unlock, nobody else wants it; barrier: two threads meet
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -23,49 +25,19 @@
 
 #include <hive/hive.h>
 
+#include "oneway.h"
+#include "timing.h"
+
 namespace {
 
 constexpr std::uint64_t block_bytes = 65536;
-constexpr int batches = 15;
 
-[[noreturn]] void stop(const char* what, const hive::Error& error) {
-  std::fprintf(stderr, "hive-bench-task: %s: %s\n", what, error.message().c_str());
-  std::exit(1);
-}
-template <class T>
-T must(const char* what, hive::Result<T> result) {
-  if (!result) stop(what, result.error());
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-double now_ns() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return std::chrono::duration<double, std::nano>(now).count();
-}
-
-double median_of(std::vector<double> figures) {
-  const auto middle = figures.begin() + static_cast<std::ptrdiff_t>(figures.size() / 2);
-  std::nth_element(figures.begin(), middle, figures.end());
-  return *middle;
-}
-
-// As the baselines do it: the median of batches.
-template <class Operation>
-double median_batch_ns(int count, Operation operation) {
-  const int batch = std::max(1, count / batches);
-  for (int i = 0; i < batch; ++i) operation();  // warm
-  std::vector<double> figures;
-  for (int b = 0; b < batches; ++b) {
-    const double begin = now_ns();
-    for (int i = 0; i < batch; ++i) operation();
-    figures.push_back((now_ns() - begin) / batch);
-  }
-  return median_of(std::move(figures));
-}
-
-struct Record {
-  std::uint64_t words[8] = {};
-};
+using bench::batches;
+using bench::median_batch_ns;
+using bench::median_of;
+using bench::must;
+using bench::now_ns;
+using bench::Record;
 
 struct Bench {
   hive::Session session;
@@ -195,11 +167,16 @@ void step_over(int, siginfo_t*, void* context) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int home = argc == 4 ? std::atoi(argv[2]) : -1;
-  const int count = argc == 4 ? std::atoi(argv[3]) : 0;
+  const bool two_sided = argc == 6 && std::string_view(argv[1]).starts_with("oneway");
+  const int home = argc == 4 || two_sided ? std::atoi(argv[2]) : -1;
+  const int count = argc == 4 || two_sided ? std::atoi(argv[3]) : 0;
   if (home < 0 || count < 1) {
     std::fputs("usage: hive-bench-task WHAT HOME COUNT\n", stderr);
     return 2;
+  }
+  if (two_sided) {
+    return bench::oneway(argv[1] == std::string_view("oneway-asleep"), count,
+                         {std::atoi(argv[4]), std::atoi(argv[5])});
   }
   struct sigaction action {};
   action.sa_sigaction = step_over;

@@ -157,7 +157,8 @@ void add_bench(CLI::App& app, Context& context) {
   auto arguments = std::make_shared<BenchArguments>();
   CLI::App* command = app.add_subcommand("bench", "Measure what Hive costs, beside plain Linux");
   add_name(*command, arguments->name);
-  command->get_option("--name")->default_str(arguments->name);
+  // Not $HIVE_MACHINE: that one runs, and this one is booted.
+  command->get_option("--name")->default_str(arguments->name)->envname("");
   command->add_flag("--json", arguments->json, "As JSON; times in nanoseconds");
   command->add_option("--rows", arguments->rows, "Only rows whose names match, or contain this")
       ->type_name("PATTERN");

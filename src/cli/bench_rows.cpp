@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "cli/bench_program.h"
 #include "cli/bench_tasks.h"
@@ -213,6 +214,25 @@ void add_sharing(std::vector<BenchRow>& rows) {
                   baseline("barrier", meetings, false)});
 }
 
+// Against iceoryx, where there is one.
+void add_iceoryx(std::vector<BenchRow>& rows) {
+  constexpr int spinning = 1500;  // batches shorter than a time slice, also on a busy host
+  constexpr int sleeping = 1500;
+  const std::string program = monitor::helper_program("hive-baseline-iceoryx");
+  if (::access(program.c_str(), X_OK) != 0) return;
+  const auto iceoryx = [program](const char* way, int count) -> BenchFigure {
+    return [=](const BenchPlace& place) {
+      return run_for_number({program, way, "--count", std::to_string(count), "--on",
+                             std::to_string(place.own_processor), "--other",
+                             std::to_string(place.other_processor)});
+    };
+  };
+  rows.push_back({"ring.oneway", "iceoryx", oneway_figure(false, spinning),
+                  iceoryx("spin", spinning), std::nullopt, true});
+  rows.push_back({"ring.oneway.sleep", "iceoryx, WaitSet", oneway_figure(true, sleeping),
+                  iceoryx("sleep", sleeping), std::nullopt, true});
+}
+
 void add_programs(std::vector<BenchRow>& rows) {
   for (const int cells : {1, 2, 4}) {
     rows.push_back({fmt::format("raytrace.{}", cells), "the same with threads",
@@ -229,6 +249,7 @@ std::vector<BenchRow> bench_rows() {
   add_firewall(rows);
   add_tasks(rows);
   add_sharing(rows);
+  add_iceoryx(rows);
   add_programs(rows);
   rows.push_back({"idle.cpu", "", idle_share, nullptr, value_at_most(1, "1 %"), false, nullptr,
                   BenchUnit::percent});

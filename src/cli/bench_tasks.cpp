@@ -45,6 +45,20 @@ BenchFigure task_figure(const char* what, int home, int count) {
   return [words](const BenchPlace& place) { return place.machine.run_task(0, words); };
 }
 
+BenchFigure oneway_figure(bool asleep, int count) {
+  return [asleep, count](const BenchPlace& place) -> Outcome<double> {
+    const Words words = {monitor::helper_program("hive-bench-task"),
+                         asleep ? "oneway-asleep" : "oneway",
+                         "0",
+                         std::to_string(count),
+                         std::to_string(place.own_processor),
+                         std::to_string(place.other_processor)};
+    const auto run = place.machine.run({"--span", "2"}, words);
+    if (!run) return tl::unexpected(run.error());
+    return number_in(*run, words.front());
+  };
+}
+
 BenchFigure start_figure(int cell, int count) {
   return [cell, count](const BenchPlace& place) -> Outcome<double> {
     const auto program = make_program({"/bin/true"});

@@ -8,6 +8,9 @@ namespace hive::cli {
 // What hive-bench-task measures, as a task of cell 0, on a segment whose home is `home`.
 BenchFigure task_figure(const char* what, int home, int count);
 
+// How long a record of 64 bytes takes through a ring from a task of one cell to one of another.
+BenchFigure oneway_figure(bool asleep, int count);
+
 // From the request to run /bin/true on the cell until its end is known.
 BenchFigure start_figure(int cell, int count);
 

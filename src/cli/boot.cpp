@@ -29,6 +29,7 @@ struct BootArguments {
   bool foreground = false;
   bool no_namespaces = false;
   bool no_reboot = false;
+  std::string tries = std::to_string(monitor::default_tries);
   std::vector<std::string> sabotage;
 };
 
@@ -55,6 +56,7 @@ monitor::BootOptions read_options(const BootArguments& arguments) {
   }
   options.namespaces = !arguments.no_namespaces;
   options.reboot = !arguments.no_reboot;
+  options.tries = number_option("--tries", arguments.tries, 0, monitor::tries_max);
   options.sabotage = arguments.sabotage;
   const char* for_tests = std::getenv(test_machine_variable);
   options.for_tests = for_tests != nullptr && std::strcmp(for_tests, "1") == 0;
@@ -103,6 +105,11 @@ void add_boot(CLI::App& app, Context& context) {
   command->add_flag("--no-namespaces", arguments->no_namespaces, "Do without PID namespaces");
   command->add_flag("--no-reboot", arguments->no_reboot,
                     "Leave a cell that has died down, until `hive reboot`");
+  command
+      ->add_option("--tries", arguments->tries,
+                   "How often in a row a cell may fail before it stays out; 0: for ever")
+      ->type_name("N")
+      ->capture_default_str();
   command
       ->add_option("--sabotage", arguments->sabotage,
                    "Turn a defence off, on a test machine: firewall, discard, careful, fence, "

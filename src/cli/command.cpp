@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "monitor/sizes.h"
+#include "proto/control.h"
 #include "proto/runtime_dir.h"
 
 namespace hive::cli {
@@ -16,7 +17,8 @@ namespace hive::cli {
 void add_name(CLI::App& command, std::string& name) {
   command.add_option("--name", name, "Name of the machine")
       ->type_name("NAME")
-      ->default_str(proto::default_machine);
+      ->default_str(proto::default_machine)
+      ->envname(proto::env_machine);
 }
 
 void complain(const std::string& text) { fmt::print(stderr, "hive: {}\n", text); }

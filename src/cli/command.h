@@ -18,18 +18,20 @@ struct Context {
 // Each adds its subcommand to the command line, with a callback that does the work.
 void add_bench(CLI::App& app, Context& context);
 void add_boot(CLI::App& app, Context& context);
+void add_campaign(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);
 void add_kill(CLI::App& app, Context& context);
 void add_monitor(CLI::App& app, Context& context);
+void add_postmortem(CLI::App& app, Context& context);
 void add_ps(CLI::App& app, Context& context);
 void add_reboot(CLI::App& app, Context& context);
 void add_run(CLI::App& app, Context& context);
 void add_shutdown(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 
-// The option --name, of nearly all of them.
+// The option --name, of nearly all of them. Where it is not given, $HIVE_MACHINE has the name.
 void add_name(CLI::App& command, std::string& name);
 
 // One line on standard error, "hive: TEXT".

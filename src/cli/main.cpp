@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/table.h"
 #include "monitor/boot_record.h"
 
 namespace {
@@ -50,6 +51,15 @@ void fill_standard_streams() {
   if (fd >= 0) ::close(fd);
 }
 
+// What to say when the first word is no command of ours; else nothing.
+std::string unknown_command(const CLI::App& app, const std::vector<const char*>& arguments) {
+  if (arguments.size() < 2) return {};
+  const std::string word = arguments[1];
+  const auto is_it = [&word](const CLI::App* command) { return command->get_name() == word; };
+  if (word.starts_with('-') || !app.get_subcommands(is_it).empty()) return {};
+  return fmt::format("no command '{}' (see `hive --help`)", hive::cli::printable(word));
+}
+
 int dispatch(std::vector<const char*> arguments) {
   Context context;
   context.program = split_program(arguments);
@@ -62,14 +72,20 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_run(app, context);
   hive::cli::add_ps(app, context);
   hive::cli::add_status(app, context);
+  hive::cli::add_postmortem(app, context);
   hive::cli::add_kill(app, context);
   hive::cli::add_drain(app, context);
   hive::cli::add_reboot(app, context);
   hive::cli::add_fault(app, context);
   hive::cli::add_check(app, context);
   hive::cli::add_bench(app, context);
+  hive::cli::add_campaign(app, context);
   hive::cli::add_shutdown(app, context);
   hive::cli::add_monitor(app, context);
+  if (const std::string unknown = unknown_command(app, arguments); !unknown.empty()) {
+    hive::cli::complain(unknown);
+    return hive::monitor::exit_usage;
+  }
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::Success& asked) {  // --help, --version

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/safe_copy.h"
+#include "machine/layout.h"
 
 namespace hive::lib {
 
@@ -22,6 +23,15 @@ inline bool store_bytes(std::byte* at, const void* source, std::uint64_t length)
 }
 
 inline void order_after_long_copy() noexcept { __builtin_ia32_lfence(); }
+
+// Before a store is tried again: the fault may have been one of the source, which may lie in a
+// segment, too. Plain loads, so that its pages are brought in, or it is a bus error of the
+// program's, as with any other copy.
+inline void load_source(const void* source, std::uint64_t length) noexcept {
+  const auto* const bytes = static_cast<const volatile std::byte*>(source);
+  for (std::uint64_t at = 0; at < length; at += machine::page_bytes) (void)bytes[at];
+  if (length > 0) (void)bytes[length - 1];
+}
 
 // How often a store may find its page missing, and have it brought in, before it is given up.
 inline constexpr int store_tries_max = 64;

@@ -4,13 +4,14 @@
 
 #include "lib/deadline.h"
 #include "lib/lock_impl.h"
+#include "lib/name_copy.h"
 
 namespace hive {
 
 using proto::LockKind;
 
 Result<Mutex> Mutex::open(const Segment& segment, std::string_view name) {
-  auto impl = segment.impl()->lock(LockKind::mutex, name);
+  auto impl = segment.impl()->lock(LockKind::mutex, lib::NameCopy(name).view());
   if (!impl) return fail(impl.error());
   return Mutex(std::move(*impl));
 }
@@ -33,7 +34,7 @@ bool Mutex::is_broken() const { return impl_->is_broken(); }
 Result<void> Mutex::reset() { return impl_->reset(); }
 
 Result<Condition> Condition::open(const Segment& segment, std::string_view name) {
-  auto impl = segment.impl()->lock(LockKind::condition, name);
+  auto impl = segment.impl()->lock(LockKind::condition, lib::NameCopy(name).view());
   if (!impl) return fail(impl.error());
   return Condition(std::move(*impl));
 }

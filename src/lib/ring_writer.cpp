@@ -129,6 +129,7 @@ Result<void> RingWriter::publish_some(const std::byte* records, std::uint64_t co
     if (auto given = segment_->touch(offset_, ring_bytes(record_bytes_, capacity_)); !given) {
       return given;
     }
+    load_source(records, count * record_bytes_);
   }
   return fail(Code::lost, "the pages of the ring cannot be stored to", segment_->home());
 }

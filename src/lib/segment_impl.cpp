@@ -20,6 +20,15 @@ namespace {
 
 constexpr const char* cause_outside = "the range lies outside the segment";
 
+// Before a copy is tried again: the fault may have been one of the destination, which may lie in a
+// segment, too. Plain stores, so that its pages are brought in, or it is a bus error of the
+// program's, as with any other copy. What is there is to be overwritten anyway.
+void store_to(std::span<std::byte> out) {
+  auto* const bytes = const_cast<volatile std::byte*>(out.data());
+  for (std::size_t at = 0; at < out.size(); at += page_bytes) bytes[at] = std::byte{0};
+  if (!out.empty()) bytes[out.size() - 1] = std::byte{0};
+}
+
 std::byte* address_of(const SessionImpl& session, const Peer& peer, const SegmentPlace& place) {
   const std::uint64_t begin = session.membership().layout.user_begin(peer.cell());
   return reinterpret_cast<std::byte*>(begin + place.pages.first * page_bytes);
@@ -117,6 +126,7 @@ Result<void> SegmentImpl::copy_out(std::uint64_t offset, std::span<std::byte> ou
     if (ask_first || tries > 0) {
       if (auto given = give(*pages); !given) return given;
     }
+    if (tries > 0) store_to(out);
     const PeerUse use(peer_);
     if (!use) return fail(Code::cell_down, cause_home_failed, home());
     const bool copied = safe_copy(out.data(), data_ + offset, out.size());

@@ -4,6 +4,7 @@
 
 #include <hive/segment.h>
 
+#include "lib/name_copy.h"
 #include "lib/segment_impl.h"
 #include "lib/session_impl.h"
 
@@ -54,7 +55,7 @@ Result<Segment> Session::create(std::string_view name, std::uint64_t size,
   const std::uint64_t flags =
       (options.keep ? proto::segment_flag_keep : 0) |
       (options.on_loss == OnLoss::rollback ? proto::segment_flag_rollback : 0);
-  auto impl = lib::create_segment(impl_, name, size, options.home, flags);
+  auto impl = lib::create_segment(impl_, lib::NameCopy(name).view(), size, options.home, flags);
   if (!impl) return fail(impl.error());
   return Segment(std::move(*impl));
 }
@@ -64,7 +65,7 @@ Result<Segment> Session::create(std::string_view name, std::uint64_t size) {
 }
 
 Result<Segment> Session::open(std::string_view name, std::chrono::nanoseconds wait) {
-  auto impl = lib::open_segment(impl_, name, wait);
+  auto impl = lib::open_segment(impl_, lib::NameCopy(name).view(), wait);
   if (!impl) return fail(impl.error());
   return Segment(std::move(*impl));
 }

@@ -4,6 +4,7 @@
 
 #include "lib/causes.h"
 #include "lib/deadline.h"
+#include "lib/name_copy.h"
 #include "lib/segment_impl.h"
 
 namespace hive {
@@ -16,8 +17,10 @@ using proto::SyncKind;
 
 constexpr std::size_t object_name_max = 31;
 
-Result<std::uint32_t> open_object(SegmentImpl& segment, SyncKind kind, std::string_view name,
+Result<std::uint32_t> open_object(SegmentImpl& segment, SyncKind kind, std::string_view given,
                                   std::uint64_t parameter) {
+  const lib::NameCopy copy(given);
+  const std::string_view name = copy.view();
   const auto fits = [](char c) { return c >= 0x20 && c <= 0x7e && c != '/'; };
   if (name.empty() || name.size() > object_name_max || !std::ranges::all_of(name, fits)) {
     return fail(Code::bad_argument,

@@ -175,6 +175,7 @@ Result<std::uint64_t> VersionedWriter::publish(const void* value) {
     if (store(value, last_ + 1)) return ++last_ - generation_;
     auto given = segment_->touch(offset_, versioned_bytes(value_bytes_));
     if (!given) return fail(given.error());
+    load_source(value, value_bytes_);
   }
   return fail(Code::lost, "the pages of the value cannot be stored to", segment_->home());
 }

@@ -23,6 +23,10 @@ class Hardware {
   // Sends one SIPS message and rings the doorbell if the receiver sleeps. False: the ring is full.
   // Callers serialise sends to the same receiver.
   virtual bool send(CellId to, std::span<const std::byte> payload) noexcept = 0;
+  // The same with a sum that is wrong, where the machine can do that: a fault to be injected.
+  virtual bool send_garbled(CellId to, std::span<const std::byte> payload) noexcept {
+    return send(to, payload);
+  }
   // Takes the next message of one sender. One thread at a time.
   virtual SipsReceived receive(CellId from, SipsMessage& out) noexcept = 0;
 

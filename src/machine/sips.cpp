@@ -48,7 +48,7 @@ std::uint32_t sum_of(std::uint32_t sequence, std::uint8_t from, std::uint8_t to,
 
 }  // namespace
 
-bool SipsSender::send(std::span<const std::byte> payload) noexcept {
+bool SipsSender::send(std::span<const std::byte> payload, std::uint32_t damage) noexcept {
   HIVE_CHECK(payload.size() <= sips_payload_max);
   if (sent_ - known_consumed_ >= sips_slots) {
     std::uint32_t consumed;
@@ -69,7 +69,7 @@ bool SipsSender::send(std::span<const std::byte> payload) noexcept {
   slot.length = length;
   slot.reserved = 0;
   const std::uint32_t sequence = ++sent_;
-  slot.sum = sum_of(sequence, slot.from, slot.to, length, slot.payload.data());
+  slot.sum = sum_of(sequence, slot.from, slot.to, length, slot.payload.data()) ^ damage;
   slot.sequence.store(sequence, std::memory_order_release);
   return true;
 }

@@ -58,7 +58,8 @@ class SipsSender {
   SipsSender(SipsRing* ring, const SipsConsumed* consumed, CellId from, CellId to)
       : ring_(ring), consumed_(consumed), from_(from), to_(to) {}
   // False when the ring is full (or the receiver's counter makes no sense, which is the same).
-  bool send(std::span<const std::byte> payload) noexcept;
+  // `damage` makes the sum wrong: a fault to be injected.
+  bool send(std::span<const std::byte> payload, std::uint32_t damage = 0) noexcept;
   // The word that a sleeping receiver of replies waits on: the sequence of the next slot.
   const std::atomic<std::uint32_t>* last_sent_word() const noexcept;
 

@@ -36,6 +36,7 @@ Outcome<void> write_boot_record(const BootPlan& plan, int monitor_pid) {
       {"kernel_program", plan.kernel_program},
       {"hive_program", plan.hive_program},
       {"reboot", plan.reboot},
+      {"tries", plan.tries},
       {"sabotage", plan.sabotage.names()},
       {"uid", ::getuid()},
       {"monitor_pid", monitor_pid},
@@ -68,6 +69,7 @@ Outcome<BootPlan> read_plan(const std::string& machine_dir) {
     plan.kernel_program = record.at("kernel_program").get<std::string>();
     plan.hive_program = record.at("hive_program").get<std::string>();
     plan.reboot = record.at("reboot").get<bool>();
+    plan.tries = record.at("tries").get<int>();
     for (const Json& name : record.value("sabotage", Json::array())) {
       plan.sabotage.add(name.get<std::string>());
     }

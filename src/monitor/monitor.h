@@ -80,6 +80,7 @@ class Monitor {
   void on_member_lost(Node& node);
   void on_comeback_failed(Node& node);
   void count_failure(Node& node, const std::string& why);
+  bool has_failed_too_often(int failures) const;
   void keep_out(Node& node, const std::string& reason);
   bool note(const Node& node, const char* state, const std::string& reason = "");
   bool end_drain(Node& node);

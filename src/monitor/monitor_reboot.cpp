@@ -28,13 +28,16 @@ constexpr std::uint64_t forever = ~std::uint64_t{0};
 constexpr std::uint64_t comeback_max_ns = 45 * ns_per_s;
 // A node that dies so soon after it came back has failed to come back.
 constexpr std::uint64_t probation_ns = 60 * ns_per_s;
-constexpr int failures_max = 3;  // in a row; then it stays out
 
 }  // namespace
 
 int Monitor::members() const {
   return static_cast<int>(std::count_if(nodes_.begin(), nodes_.end(),
                                         [](const Node& node) { return node.is_member(); }));
+}
+
+bool Monitor::has_failed_too_often(int failures) const {
+  return plan_.tries != 0 && failures >= plan_.tries;
 }
 
 bool Monitor::note(const Node& node, const char* state, const std::string& reason) {
@@ -178,7 +181,7 @@ void Monitor::on_member_lost(Node& node) {
       node.comeback.up_at_ns != 0 && now_ns() - node.comeback.up_at_ns < probation_ns;
   if (!soon) node.comeback.failures = 0;
   if (!node.comeback.wanted) note(node, "down", node.cause);
-  if (soon && ++node.comeback.failures >= failures_max) {
+  if (soon && has_failed_too_often(++node.comeback.failures)) {
     node.comeback.wanted = false;
     keep_out(node, fmt::format("it died {} times within {} s of its coming back{}{}",
                                node.comeback.failures, probation_ns / ns_per_s,
@@ -199,7 +202,7 @@ void Monitor::on_comeback_failed(Node& node) {
 void Monitor::count_failure(Node& node, const std::string& why) {
   log_->warn("node {} did not come back (incarnation {}): {}", node.id, node.incarnation, why);
   if (deaths_ == node.comeback.deaths_before) ++node.comeback.failures;
-  if (node.comeback.failures >= failures_max) {
+  if (has_failed_too_often(node.comeback.failures)) {
     return keep_out(
         node, fmt::format("it did not come back in {} tries: {}", node.comeback.failures, why));
   }

@@ -24,6 +24,19 @@ std::uint64_t bytes_needed(const machine::Layout& layout) {
   return (layout.kernel_bytes + layout.user_bytes + process_bytes_per_cell) * layout.cells;
 }
 
+// The most memory for each cell, in whole MiB, of which fits(layout) holds; 0 if there is none.
+template <class Fits>
+std::uint64_t most_for_each(int cells, Fits fits) {
+  std::uint64_t good_mib = 0;
+  std::uint64_t bad_mib = machine::machine_span_max >> 20;
+  while (bad_mib - good_mib > 1) {
+    const std::uint64_t mib = (good_mib + bad_mib) / 2;
+    const machine::Layout layout = machine::make_layout(cells, mib << 20);
+    (layout.stride != 0 && fits(layout) ? good_mib : bad_mib) = mib;
+  }
+  return good_mib << 20;
+}
+
 Outcome<void> check_options(const BootOptions& options) {
   if (!proto::is_machine_name(options.machine)) {
     return refuse(exit_usage, fmt::format("'{}' is no name for a machine: 1 to {} of a-z 0-9 _ -",
@@ -32,6 +45,10 @@ Outcome<void> check_options(const BootOptions& options) {
   if (options.cells < 1 || options.cells > max_cells) {
     return refuse(exit_usage,
                   fmt::format("a machine has 1 to {} cells, not {}", max_cells, options.cells));
+  }
+  if (options.memory_bytes == 0) {
+    return refuse(exit_usage, fmt::format("a cell without memory is none: it needs at least {}",
+                                          format_size(memory_bytes_min)));
   }
   if (options.memory_bytes < memory_bytes_min) {
     return refuse(exit_usage,
@@ -69,7 +86,13 @@ Outcome<void> check_memory(const machine::Layout& layout) {
                   format_size(layout.user_bytes), format_size(need), format_size(host.available));
   if (!host.limited_by.empty())
     text += fmt::format(" (limit of control group {})", host.limited_by);
-  return refuse(exit_failed, text + fmt::format(" of {}", format_size(host.total)));
+  text += fmt::format(" of {}", format_size(host.total));
+  const std::uint64_t most = most_for_each(
+      static_cast<int>(layout.cells),
+      [&](const machine::Layout& smaller) { return bytes_needed(smaller) <= host.available; });
+  text += most < memory_bytes_min ? "; boot fewer cells"
+                                  : fmt::format("; at most {} each", format_size(most));
+  return refuse(exit_failed, text);
 }
 
 Outcome<FirewallMode> choose_firewall(std::optional<FirewallMode> wanted) {
@@ -127,16 +150,19 @@ Outcome<BootPlan> plan_layout(const BootOptions& options) {
     plan.layout = machine::make_layout(options.cells, options.memory_bytes);
   }
   if (plan.layout.stride == 0) {
+    const std::uint64_t most =
+        most_for_each(options.cells, [](const machine::Layout&) { return true; });
     return refuse(exit_usage,
                   fmt::format("{} cells of {} do not fit into the {} of addresses that a "
-                              "machine has",
+                              "machine has; at most {} each",
                               options.cells, format_size(options.memory_bytes),
-                              format_size(machine::machine_span_max)));
+                              format_size(machine::machine_span_max), format_size(most)));
   }
   plan.machine_dir = std::filesystem::absolute(proto::machine_dir(options.machine)).string();
   plan.state_dir = state_directory(options.machine);
   plan.boot_id = make_boot_id();
   plan.reboot = options.reboot;
+  plan.tries = options.tries;
   return plan;
 }
 

@@ -20,6 +20,9 @@ inline constexpr std::uint64_t default_memory_bytes = std::uint64_t{64} << 20;  
 inline constexpr std::uint64_t memory_bytes_min = std::uint64_t{1} << 20;
 
 inline constexpr bool reboot_by_default = true;
+// How often in a row a node may fail before it stays out; 0 for ever so often.
+inline constexpr int default_tries = 3;
+inline constexpr int tries_max = 1000;
 
 struct BootOptions {
   std::string machine = proto::default_machine;
@@ -28,6 +31,7 @@ struct BootOptions {
   std::optional<machine::FirewallMode> firewall;      // nothing: the best that the host allows
   bool namespaces = true;                             // false: do without PID namespaces
   bool reboot = reboot_by_default;                    // a node that has died comes back by itself
+  int tries = default_tries;
   std::vector<std::string> sabotage{};                // names of defences to turn off
   bool for_tests = false;                             // a machine that may be sabotaged
 };
@@ -45,6 +49,7 @@ struct BootPlan {
   std::string hive_program;  // for the next monitor, should this one die; empty for none
   std::string boot_id;       // another for each boot
   bool reboot = reboot_by_default;
+  int tries = default_tries;
   machine::Sabotage sabotage;
 
   int cells() const { return static_cast<int>(layout.cells); }

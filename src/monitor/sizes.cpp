@@ -1,8 +1,8 @@
 #include "monitor/sizes.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
 
 #include <fmt/format.h>
 
@@ -18,12 +18,13 @@ std::optional<std::int64_t> parse_number(std::string_view text, std::int64_t low
 }
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
-  const std::size_t digits = text.find_first_not_of("0123456789");
-  const auto count =
-      parse_number(text.substr(0, digits), 0, std::numeric_limits<std::int64_t>::max());
-  if (!count) return {};
-  if (digits == std::string_view::npos) return static_cast<std::uint64_t>(*count);
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  if (digits == 0) return {};
+  std::uint64_t count = size_max;  // stays so when there are too many digits
+  std::from_chars(text.data(), text.data() + digits, count);
+  count = std::min(count, size_max);
   std::string_view suffix = text.substr(digits);
+  if (suffix.empty()) return count;
   constexpr std::string_view units = "KMGT";
   const std::size_t unit =
       units.find(suffix[0] >= 'a' ? static_cast<char>(suffix[0] - 32) : suffix[0]);
@@ -32,8 +33,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   if (!suffix.empty() && suffix != "B" && suffix != "iB" && suffix != "b" && suffix != "ib")
     return {};
   const unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
-  if (*count > std::numeric_limits<std::int64_t>::max() >> shift) return {};
-  return static_cast<std::uint64_t>(*count) << shift;
+  return count > size_max >> shift ? size_max : count << shift;
 }
 
 std::string format_size(std::uint64_t bytes) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@ std::optional<std::int64_t> parse_number(std::string_view text, std::int64_t low
                                          std::int64_t highest);
 
 // Digits and at most one suffix K, M, G or T (powers of 1024, either case, "MiB" and "MB" too).
-// Nothing when it is no size or does not fit into 63 bits.
+// Nothing when it is no size; size_max when it does not fit into 63 bits.
+inline constexpr std::uint64_t size_max = std::numeric_limits<std::int64_t>::max();
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
 // "64 MiB", "1.5 GiB": at most one decimal.

@@ -10,10 +10,14 @@
 //            {"event": "ended", "status": WAIT STATUS, "cause": WORDS}; while it runs the client
 //            may send {"op": "signal", "signal": N}; its closing the connection sends SIGHUP
 //   kill     {task, signal}   any task of the machine
-//   fault    {kind: kill-cell | hang-cell | fail-memory | bad-frame | wild-store, cell, how,
-//   address} shutdown {}               this cell ends its tasks and itself adopt    {} + [channel]
-//   by a new monitor -> {pid, incarnation} + [power pidfd]; the cell takes
-//                             its orders from the channel then
+//   fault    {kind, cell, ...}: kill-cell, bad-frame, hang-cell {how}, fail-memory,
+//            wild-store {address | class, seed} -> {address, home, hit, blocked}, kill-at {point,
+//            skip}, corrupt {structure, how, seed} -> {address, offset, old, new},
+//            garbage {to, how, count, seed} -> {sent}, accuse {accused, times},
+//            structures {} -> {structures}, counters {} -> see cell/diagnostics/counters.h
+//   shutdown {}               this cell ends its tasks and itself
+//   adopt    {} + [channel]   by a new monitor -> {pid, incarnation} + [power pidfd]; the cell
+//                             takes its orders from the channel then
 //   bench    {name, ...}      measurements that only a kernel can take (see cell/diagnostics)
 // On the socket of the monitor (monitor.sock):
 //   shutdown {}               orderly, the whole machine; answered when everything is gone

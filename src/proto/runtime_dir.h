@@ -70,6 +70,9 @@ inline std::string fence_lock_file(const std::string& dir) { return dir + "/fenc
 inline std::string bad_frame_file(const std::string& dir, int node) {
   return dir + "/bad-frame." + std::to_string(node);
 }
+inline std::string fault_point_file(const std::string& dir, int node) {
+  return dir + "/fault-point." + std::to_string(node);
+}
 inline std::string cell_socket(const std::string& dir, int cell) {
   return dir + "/cell" + std::to_string(cell) + ".sock";
 }

@@ -70,20 +70,30 @@ bool operate(Place& place, const char* operation) {
   return place.mutex.unlock().has_value();
 }
 
-int complain(const char* what, const hive::Error& error) {
-  std::fprintf(stderr, "the victim: %s: %s\n", what, error.message().c_str());
+int complain(const char* who, const char* what, const hive::Error& error) {
+  std::fprintf(stderr, "the %s: %s: %s\n", who, what, error.message().c_str());
   return 3;
 }
 
+// A cell of a busy host may be slow to answer.
+hive::Result<hive::Session> attach_to(int cell) {
+  const auto deadline = std::chrono::steady_clock::now() + stuck_after;
+  for (;;) {
+    auto session = hive::attach({.cell = cell});
+    if (session || session.error().code != Code::timed_out) return session;
+    if (std::chrono::steady_clock::now() > deadline) return session;
+  }
+}
+
 int child(const char* operation) {
-  auto session = hive::attach({.cell = 1});
-  if (!session) return complain("attach", session.error());
+  auto session = attach_to(1);
+  if (!session) return complain("victim", "attach", session.error());
   auto torn = session->open("steps-torn");
-  if (!torn) return complain("open", torn.error());
+  if (!torn) return complain("victim", "open", torn.error());
   auto restored = session->open("steps-restored");
-  if (!restored) return complain("open", restored.error());
+  if (!restored) return complain("victim", "open", restored.error());
   auto mutex = hive::Mutex::open(*torn, "m");
-  if (!mutex) return complain("mutex", mutex.error());
+  if (!mutex) return complain("victim", "mutex", mutex.error());
   Place place{std::move(*torn), std::move(*restored), std::move(*mutex)};
   if (is(operation, "unlock") && !place.mutex.lock()) return 3;
   std::raise(SIGTRAP);  // here it begins
@@ -223,19 +233,20 @@ Stepped step_and_kill(const char* self, const char* operation, long steps) {
 }
 
 int sweep(const char* self, const char* operation, long first, long stride) {
-  auto session = hive::attach({.cell = 0});
-  if (!session) return 2;
+  auto session = attach_to(0);
+  if (!session) return complain("judge", "attach", session.error());
   auto torn = session->create("steps-torn", segment_bytes, {});
   auto restored =
       session->create("steps-restored", segment_bytes, {.on_loss = hive::OnLoss::rollback});
-  if (!torn || !restored) return 2;
+  if (!torn) return complain("judge", "create", torn.error());
+  if (!restored) return complain("judge", "create", restored.error());
   auto mutex = hive::Mutex::open(*torn, "m");
-  if (!mutex) return 2;
+  if (!mutex) return complain("judge", "mutex", mutex.error());
   Place place{std::move(*torn), std::move(*restored), std::move(*mutex)};
   Small small{};
   small.words.fill(before);
   if (!fill(place.torn) || !fill(place.restored) || !place.torn.put_as(put_offset, small)) {
-    return 2;
+    return wrong(operation, 0, "it cannot be made ready"), 2;
   }
   long kills = 0;
   bool good = true;

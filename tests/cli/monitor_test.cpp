@@ -30,8 +30,15 @@ TEST(Sizes, AreReadAsPeopleWriteThem) {
 
 TEST(Sizes, NothingElseIsASize) {
   for (const char* text : {"", "M", "-1", "+1", " 1", "1 ", "1.5G", "64MX", "64Q", "0x10", "1M1",
-                           "9223372036854775808", "8388608T", "9007199254740993K"}) {
+                           "99999999999999999999Q"}) {
     EXPECT_FALSE(parse_size(text)) << text;
+  }
+}
+
+TEST(Sizes, WhatIsTooBigToCountIsTheBiggest) {
+  for (const char* text : {"9223372036854775808", "8388608T", "9007199254740993K",
+                           "99999999999999999999", "99999999999999999999M"}) {
+    EXPECT_EQ(parse_size(text), size_max) << text;
   }
 }
 

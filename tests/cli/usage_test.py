@@ -3,6 +3,7 @@ nothing left behind."""
 
 import json
 import os
+import re
 import socket
 import subprocess
 import unittest
@@ -40,13 +41,54 @@ class Usage(FakeMachineTest):
                 self.assert_refused(self.hive(*arguments), 2)
         self.assert_nothing_left()
 
+    def test_each_wrong_size_has_its_own_message(self):
+        told = {"0": "without memory", "1K": "at least 1 MiB of memory, not 1 KiB", "64Q": "a size such as 64M",
+                "some": "a size such as 64M", "99999999999999999999": r"do not fit .* at most \d+ GiB each",
+                "342G": r"2 cells of 342 GiB do not fit .* at most \d+ GiB each"}
+        for size, text in told.items():
+            done = self.hive("boot", "--cells", 2, "--memory", size)
+            self.assert_refused(done, 2)
+            self.assertRegex(done.stderr, text)
+
+    def test_the_most_that_fits_is_what_is_said(self):
+        said = self.hive("boot", "--cells", 2, "--memory", "340G").stderr
+        most = int(re.search(r"at most (\d+) GiB each", said)[1])
+        self.assertRegex(self.hive("boot", "--cells", 2, "--memory", f"{most + 1}G").stderr, "addresses")
+        self.assertNotIn("addresses", self.hive("boot", "--cells", 2, "--memory", f"{most - 1}G").stderr)
+
+    def test_an_unknown_command_is_named(self):
+        for words in (["frob"], ["frob", "--help"], [""]):
+            done = self.hive(*words)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertEqual(done.stderr, f"hive: no command '{words[0]}' (see `hive --help`)\n")
+
+    def test_the_environment_names_the_machine_unless_an_option_does(self):
+        self.machine.env["HIVE_MACHINE"] = "other"
+        for command in (["status"], ["ps"], ["run", "true"], ["kill", "1"], ["fault", "kill-cell", "0"],
+                        ["drain", "0"], ["reboot", "0"]):
+            self.assert_refused(self.hive(*command), 3, "machine 'other' is not running")
+        self.assertEqual(self.hive("shutdown").stdout, "machine 'other' is not running\n")
+        self.assert_refused(self.hive("status", "--name", "third"), 3, "machine 'third' is not running")
+        self.machine.env["HIVE_MACHINE"] = ""
+        self.assert_refused(self.hive("status"), 3, "machine 'hive' is not running")
+        self.machine.env["HIVE_MACHINE"] = "No Name"
+        self.assert_refused(self.hive("status"), 2, "No Name")
+        self.machine.env["HIVE_MACHINE"] = "booted"
+        self.machine.boot()
+        try:
+            self.assertIn("booted", self.hive("status").stdout)
+            self.assertTrue((self.machine.runtime / "booted").is_dir())
+        finally:
+            self.assertEqual(self.hive("shutdown").returncode, 0)
+        self.assertIn("(Env:HIVE_MACHINE)", self.hive("status", "--help").stdout)
+
     def test_more_memory_than_the_machine_has_is_refused_with_the_numbers(self):
         with open("/proc/meminfo") as file:
             total_kib = int(next(line for line in file if line.startswith("MemTotal:")).split()[1])
         each_mib = total_kib // 1024 // 2
         done = self.hive("boot", "--cells", 2, "--memory", f"{each_mib}M")
         if each_mib < 170 * 1024:
-            self.assert_refused(done, 1, "2 cells of", "need", "this host has")
+            self.assert_refused(done, 1, "2 cells of", "need", "this host has", "at most", "each")
         self.assertNotEqual(done.returncode, 0)
         self.assert_nothing_left()
 

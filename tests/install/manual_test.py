@@ -49,8 +49,9 @@ class Manual(unittest.TestCase):
         boot = text_of(BUILD / "man/hive-boot.1.gz")
         self.assertIn("--memory SIZE Memory of each cell, with suffix K, M or G. The default is 64M.", boot)
         self.assertIn("4 It is running already.", boot)
+        self.assertIn("Name of the machine; else $HIVE_MACHINE. The default is hive.", boot)
         fault = text_of(BUILD / "man/hive-fault.1.gz")
-        self.assertIn("hive fault wild-store --address A [--name NAME] CELL", fault)
+        self.assertIn("hive fault hang-cell [--how stop|loop|deadlock] [--name NAME] CELL", fault)
 
 
 class HelpModel(unittest.TestCase):
@@ -65,6 +66,8 @@ class HelpModel(unittest.TestCase):
         self.assertEqual(self.parse("--how TEXT:{stop,loop}=stop"),
                          (["--how"], "stop|loop", ["stop", "loop"], "stop", False))
         self.assertEqual(self.parse("--count UINT:INT in [1 - 9]=4"), (["--count"], "UINT", [], "4", False))
+        self.assertEqual(self.parse("--name NAME=hive (Env:HIVE_MACHINE)"),
+                         (["--name"], "NAME", [], "hive", False))
         self.assertEqual(self.parse("program PROGRAM ARGS... ..."),
                          (["program"], "PROGRAM ARGS...", [], "", False))
         self.assertEqual(self.parse("cell CELL REQUIRED"), (["cell"], "CELL", [], "", True))

@@ -51,6 +51,8 @@ class Packages(unittest.TestCase):
         self.assertTrue(any(path.endswith("/libhive.so.0") for path in library))
         self.assertTrue(any(path.endswith("/libhive.so") for path in development))
         self.assertIn("/usr/include/hive/hive.h", development)
+        for path in ("programming.md", "examples/hello.cpp"):
+            self.assertIn(f"/usr/share/doc/libhive-dev/{path}", development)
         for package, files in (("hive", hive), ("libhive0", library), ("libhive-dev", development)):
             self.assertIn(f"/usr/share/doc/{package}/copyright", files)
             self.assertIn(f"/usr/share/doc/{package}/changelog.gz", files)

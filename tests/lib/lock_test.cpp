@@ -101,6 +101,30 @@ TEST_F(LockTest, TryingAndTimesAreKept) {
   EXPECT_TRUE(mutex->lock(milliseconds(0)));
 }
 
+TEST_F(LockTest, WhoTimedOutCanLockItLater) {
+  auto mutex = Mutex::open(segment, "m");
+  for (int i = 0; i < 3; ++i) {
+    Child other([](Child& self) {
+      Task task;
+      if (!task.mutex.lock()) return 1;
+      self.tell();
+      self.hear();
+      return task.mutex.unlock() ? 0 : 1;
+    });
+    ASSERT_TRUE(other.hear());
+    EXPECT_EQ(mutex->lock(milliseconds(20)).error().code, Code::timed_out);
+    EXPECT_EQ(mutex->lock(milliseconds(0)).error().code, Code::timed_out);
+    other.tell();
+    const auto taken = mutex->lock(seconds(30));
+    ASSERT_TRUE(taken) << taken.error().message();
+    EXPECT_EQ(other.wait(), 0);
+    ASSERT_TRUE(mutex->unlock());
+    ASSERT_TRUE(mutex->lock(milliseconds(0)));  // and again: it left nothing of its wait behind
+    ASSERT_TRUE(mutex->unlock());
+    EXPECT_FALSE(mutex->is_broken());
+  }
+}
+
 TEST_F(LockTest, TheDeathOfItsOwnerBreaksItUntilReset) {
   auto mutex = Mutex::open(segment, "m");
   Child other([](Child& self) {

@@ -187,6 +187,18 @@ TEST(MemberCore, AMajoritySwitchesOffACellThatHangs) {
   EXPECT_EQ(cells[0].view(), View::first(3));  // an order is not a death
 }
 
+TEST(MemberCore, ABoardThatNobodyCanReadIsGuiltyThoughItsClockGoesOn) {
+  Cells cells(3);
+  cells.silent.add(2);
+  for (const CellId by : {0, 1}) {
+    cells[by].on_hint(2, Hint::corrupt, cells.now);
+    EXPECT_EQ(cells.orders(by, What::probe).size(), 1U);
+    cells[by].on_probe(2, false, cells.now);
+    cells.spread();
+  }
+  EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
+}
+
 TEST(MemberCore, ACellThatNobodyElseFindsGuiltyIsLeftAlone) {
   Cells cells(3);
   cells[0].on_hint(2, Hint::clock, cells.now);

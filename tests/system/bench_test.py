@@ -1,11 +1,12 @@
 """`hive bench` measures on a machine of its own and leaves nothing of it. No figure is judged here."""
 
 import json
+import os
 import pathlib
 import signal
 import unittest
 
-from machine import MachineTest, WAIT_S, wait_for
+from machine import BUILD, MachineTest, WAIT_S, wait_for
 
 ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful.4KiB",
         "careful.list1000", "firewall.open_close.1", "firewall.open_close.256",
@@ -13,7 +14,20 @@ ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful
         "fault.64KiB.local", "fault.64KiB.remote", "window.own", "window.remote", "segment.open",
         "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",
         "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu"]
+ICEORYX = BUILD / "hive-baseline-iceoryx"  # there where iceoryx is installed
+ONEWAY = ["ring.oneway", "ring.oneway.sleep"]
 MEMBERS = {"name", "value", "unit", "baseline", "ratio", "spread", "bound", "holds"}
+
+
+def daemons():
+    found = set()
+    for path in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text() == "iox-roudi\n":
+                found.add(path.parent.name)
+        except OSError:  # it has ended
+            pass
+    return found
 
 
 class Bench(MachineTest):
@@ -35,7 +49,15 @@ class Bench(MachineTest):
 
     def test_every_row_is_there(self):
         listed = self.machine.hive("bench", "--list").stdout.split()
-        self.assertEqual(listed, ROWS)
+        with_iceoryx = ROWS[:ROWS.index("raytrace.1")] + ONEWAY + ROWS[ROWS.index("raytrace.1"):]
+        self.assertEqual(listed, with_iceoryx if ICEORYX.exists() else ROWS)
+
+    @unittest.skipUnless(ICEORYX.exists(), "there is no iceoryx")
+    def test_the_daemon_of_iceoryx_is_ended_again(self):
+        before = set(os.listdir("/dev/shm")), daemons()
+        taken = self.take("ring.oneway*")
+        self.assertIn(taken, (ONEWAY, []))  # nothing on a host with one processor
+        self.assertEqual((set(os.listdir("/dev/shm")) - before[0], daemons() - before[1]), (set(), set()))
 
     def test_rows_that_a_kernel_measures(self):
         for pattern in ("careful.*", "firewall.*.1"):

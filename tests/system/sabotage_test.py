@@ -10,6 +10,7 @@ import unittest
 from machine import BUILD, MachineTest, wait_for
 
 CELLS = 4
+TRIES_MAX = 8
 
 
 class Sabotage(MachineTest):
@@ -144,8 +145,14 @@ class Sabotage(MachineTest):
         return next(line for line in said if line.startswith("cell 2"))
 
     def test_nobody_waits_for_the_others(self):
-        self.boot("barrier")
-        self.assertEqual(self.death_beside_a_stopped_home(), "cell 2 failed: read 2")
+        # On a busy host the reader may come so late that the stopped home has been voted out.
+        for _ in range(TRIES_MAX):
+            self.boot("barrier")
+            seen = self.death_beside_a_stopped_home()
+            self.machine.shutdown()
+            if seen == "cell 2 failed: read 2":
+                return
+        self.fail(seen)
 
     def test_all_wait_for_the_others(self):
         self.boot()

@@ -25,6 +25,7 @@ Result<void> read_boot_record(Config& config) {
     config.layout.cells = record.at("cells").get<std::uint32_t>();
     const Json& firewall = record.at("firewall_mode");
     config.firewall = static_cast<machine::FirewallMode>(firewall.get<std::uint32_t>());
+    config.boot_id = record.value("boot_id", "");
     config.hive_program = record.value("hive_program", "");
     for (const Json& name : record.value("sabotage", Json::array())) {
       config.sabotage.add(name.get<std::string>());

@@ -20,6 +20,7 @@ struct Config {
   std::uint64_t incarnation = 0;
   machine::Layout layout;
   machine::FirewallMode firewall = machine::FirewallMode::mmu;
+  std::string boot_id;         // another for each boot of the machine
   std::string hive_program;    // starts a new monitor when that dies; empty: nobody does
   machine::Sabotage sabotage;  // defences that are turned off, on test machines only
 

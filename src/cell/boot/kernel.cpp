@@ -38,6 +38,7 @@ Result<std::unique_ptr<Kernel>> Kernel::create(Config config) {
 Result<void> Kernel::make_memory() {
   const machine::Layout& layout = config_.layout;
   if (auto done = lock_place(); !done) return done;
+  arm_planted_fault_point(config_);
   if (auto done = install_panic_record(config_); !done) return done;
   if (auto done = machine::reserve_machine_range(layout); !done) return done;
   auto memory = machine::NodeMemory::create(layout, config_.self, config_.incarnation,
@@ -132,6 +133,7 @@ Result<void> Kernel::make_home() {
        .discard = [this](CellId cell) { discard_of(cell); }});
   rpc_->set_hint([this](CellId cell, const char*) { membership_->hint(cell, Hint::rpc); });
   survey_.emplace(config_, *membership_);
+  post_mortem_.emplace(config_, *survey_);
   survey_->note_peer(config_.self, config_.incarnation, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);
   errands_ = std::make_unique<Errands>();
@@ -148,7 +150,10 @@ Result<void> Kernel::make_home() {
                  std::vector{fmt::format("{}={}", proto::env_machine, config_.machine),
                              fmt::format("{}={}", proto::env_cell, config_.self),
                              fmt::format("{}={}", proto::env_runtime_dir, root)});
-  injection_.emplace(*memory_);
+  injection_.emplace(Injection::Parts{.config = config_, .memory = *memory_, .heap = *heap_,
+                                      .root = root_, .home = *home_, .gates = *gates_,
+                                      .rpc = *rpc_, .membership = *membership_,
+                                      .survey = *survey_});
   measure_.emplace(Measure::Parts{.layout = config_.layout, .heap = *heap_, .memory = *memory_,
                                   .home = *home_, .clients = *clients_, .rpc = *rpc_});
   return {};
@@ -174,8 +179,7 @@ Result<void> Kernel::make_control() {
       .peers = peers_,
       .kill_remote = [this](CellId cell, std::uint64_t task,
                             int signal) { return kill_remote(cell, task, signal); },
-      .inject = [this](const std::string& kind, const std::string& how,
-                       std::uint64_t address) { return injection_->inject(kind, how, address); },
+      .inject = [this](const nlohmann::json& request) { return injection_->inject(request); },
       .takes_tasks = [this] { return takes_tasks(); },
       .shutdown = [this] { begin_shutdown(tasks_end_max_ns); },
       .take_new_monitor =

@@ -34,6 +34,7 @@
 #include "cell/control/errands.h"
 #include "cell/control/names.h"
 #include "cell/control/peers.h"
+#include "cell/control/post_mortem.h"
 #include "cell/control/requests.h"
 #include "cell/control/survey.h"
 #include "cell/diagnostics/injection.h"
@@ -78,6 +79,7 @@ class Kernel {
   // kernel_recovery.cpp
   void close_to(CellId dead, const std::string& cause);
   void discard_of(CellId dead);
+  void bury(const Membership::Loss& loss, CellSet survivors);
   void on_settled(const Membership::Settled& settled);
   int kernel_pid(CellId cell);
   void attach_to(CellId cell, std::uint64_t incarnation);
@@ -133,6 +135,7 @@ class Kernel {
   std::optional<RpcEndpoint> rpc_;
   std::optional<Membership> membership_;
   std::optional<Survey> survey_;
+  std::optional<PostMortem> post_mortem_;
   std::optional<Names> names_;
   std::unique_ptr<Errands> errands_;
   std::unique_ptr<NameService> name_service_;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cell/boot/kernel.h"
+#include "machine/fault_point.h"
 #include "machine/linux/memory_test.h"
 #include "machine/linux/power.h"
 #include "proto/runtime_dir.h"
@@ -32,6 +33,7 @@ machine::NodeMemory::Test Kernel::memory_test() {
   if (!config_.joins()) return {};
   const std::uint64_t deadline_ns = now_ns() + memory_test_max_ns;
   return [this, deadline_ns](int memfd, std::uint64_t bytes) -> Result<void> {
+    machine::fault_point(machine::FaultPoint::join_memory_test);
     const std::string bad = proto::bad_frame_file(config_.machine_dir, config_.self);
     const std::uint64_t begin = now_ns();
     const auto tested =
@@ -83,6 +85,7 @@ void Kernel::connect_peers(CellSet cells) {
   Result<void> done;
   for (; done && !cells.empty(); cells.remove(cells.lowest())) {
     done = connect_to(cells.lowest(), any_incarnation, deadline_ns);
+    machine::fault_point(machine::FaultPoint::join_attach);
   }
   loop_->post([this, done] { on_connected(done); });
 }
@@ -179,7 +182,7 @@ void Kernel::forget_peer(CellId cell) {
   if (!old) return;
   // Tasks may have it mapped still, and are to see a bus error: also where the survivor whose duty
   // this is has died.
-  if (auto done = truncate_memory(*old); !done) log(done.error().message());
+  if (auto done = truncate(memory_of(*old)); !done) log(done.error().message());
 }
 
 // This cell and the new incarnation are attached both ways. When all are, it is taken in.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cell/boot/kernel.h"
+#include "machine/fault_point.h"
 #include "machine/linux/power.h"
 #include "proto/news.h"
 
@@ -26,27 +27,36 @@ void Kernel::close_to(CellId dead, const std::string& cause) {
   rpc_->fail_cell(dead);
   hardware_->disconnect(dead);
   clients_->end_tasks_of(dead);  // before what they had is given to others
-  home_->on_cell_down(dead);
+  post_mortem_->note(dead, home_->on_cell_down(dead));
   log(fmt::format("cell {} is lost: {}", dead, cause));
 }
 
 // On the detector's thread, after barrier 1: no process anywhere uses what is given up here.
 void Kernel::discard_of(CellId dead) {
   local_names_->forget_cell(dead);
-  CellSet survivors = membership_->live();
-  survivors.remove(dead);
-  // Its memory is given back to the host once, by the first of the survivors, off this thread: a
-  // gigabyte takes a quarter of a second.
+  machine::fault_point(machine::FaultPoint::recovery_discard);
+}
+
+// After barrier 2, and off the detector's thread: giving a gigabyte back to the host takes a
+// quarter of a second. The first of the survivors does that for all, once.
+void Kernel::bury(const Membership::Loss& loss, CellSet survivors) {
+  if (auto written = post_mortem_->write(loss, survivors); !written) {
+    log(written.error().message());
+  }
   if (survivors.lowest() != config_.self) return;
-  (void)errands_->post([this, dead] {
-    peers_.with(dead, [&](const Peer& peer) {
-      if (auto done = truncate_memory(peer); !done) log(done.error().message());
-    });
+  DeadMemory memory;
+  peers_.with(loss.cell, [&](const Peer& peer) {
+    if (peer.incarnation == loss.incarnation) memory = memory_of(peer);
   });
+  if (auto done = truncate(memory); !done) log(done.error().message());
 }
 
 // On the detector's thread: the live set has changed, and everybody goes on.
 void Kernel::on_settled(const Membership::Settled& settled) {
+  const CellSet survivors(settled.live.bits() & ~settled.back.bits());
+  for (const Membership::Loss& loss : settled.losses) {
+    (void)errands_->post([this, loss, survivors] { bury(loss, survivors); });
+  }
   loop_->post([this, settled] {
     if (!is_up_ && config_.joins() && settled.live.has(config_.self)) come_up();
     for (const Membership::Loss& loss : settled.losses) {

@@ -10,6 +10,7 @@
 
 #include "cell/boot/kernel.h"
 #include "cell/boot/opcodes.h"
+#include "machine/fault_point.h"
 #include "machine/linux/power.h"
 #include "proto/runtime_dir.h"
 
@@ -54,6 +55,7 @@ void Kernel::go() {
   gates_->start();
   receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
   membership_->start();
+  if (config_.joins()) machine::fault_point(machine::FaultPoint::join_announce);
   // One that comes back is up once the others have taken it in.
   if (!config_.joins()) come_up();
 }

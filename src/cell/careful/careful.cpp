@@ -110,6 +110,10 @@ Failure CarefulReader::failure(const char* cause, Code code) const {
                     : code == Code::cell_down ? counters_->bus_errors
                                               : counters_->corrupt;
     counter.fetch_add(1, std::memory_order_relaxed);
+    const bool address = cause == careful_misaligned || cause == careful_outside;
+    const bool tag = cause == careful_free || cause == careful_other_type;
+    if (address) counters_->bad_address.fetch_add(1, std::memory_order_relaxed);
+    if (tag) counters_->bad_tag.fetch_add(1, std::memory_order_relaxed);
     const bool tell = counters_->hook != nullptr && code != Code::busy;
     if (tell) counters_->hook(counters_->context, what);
   }

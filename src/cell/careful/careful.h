@@ -74,7 +74,9 @@ class CarefulCopy {
 // What one cell's checks came to, seen from here. `hook`, if set, is called for every failed check
 // and bus error (not for busy), on the thread that read; it must not block.
 struct CarefulCounters {
-  std::atomic<std::uint64_t> corrupt{0};
+  std::atomic<std::uint64_t> corrupt{0};      // checks that failed, of which:
+  std::atomic<std::uint64_t> bad_address{0};  // misaligned, outside
+  std::atomic<std::uint64_t> bad_tag{0};      // free, of another type
   std::atomic<std::uint64_t> bus_errors{0};
   std::atomic<std::uint64_t> raced{0};
   void (*hook)(void* context, const Error& what) = nullptr;

@@ -46,11 +46,12 @@ Result<machine::ChannelMessage> answer(int socket, CellId cell, std::uint64_t de
 }
 
 // A memfd through /proc, because an O_PATH descriptor itself can do nothing.
-Result<void> truncate_path(const UniqueFd& path, CellId cell) {
+Result<void> truncate_path(const UniqueFd& path) {
+  if (!path) return {};
   const std::string name = "/proc/self/fd/" + std::to_string(path.get());
   const UniqueFd file(::open(name.c_str(), O_RDWR | O_CLOEXEC));
   if (!file || ::ftruncate(file.get(), 0) != 0) {
-    return fail(Code::host, "a dead node's memory can not be given back", cell, errno);
+    return fail(Code::host, "a dead node's memory can not be given back", -1, errno);
   }
   return {};
 }
@@ -117,9 +118,16 @@ Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
   return peer;
 }
 
-Result<void> truncate_memory(const Peer& peer) {
-  auto user = truncate_path(peer.user_path, peer.cell);
-  auto kernel = truncate_path(peer.kernel_path, peer.cell);
+DeadMemory memory_of(const Peer& peer) {
+  const auto copy = [](const UniqueFd& fd) {
+    return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  };
+  return {copy(peer.kernel_path), copy(peer.user_path)};
+}
+
+Result<void> truncate(const DeadMemory& memory) {
+  auto user = truncate_path(memory.user_path);
+  auto kernel = truncate_path(memory.kernel_path);
   return user ? kernel : user;
 }
 

@@ -47,9 +47,15 @@ struct Peer {
 Result<Peer> connect_peer(const Config& config, CellId cell, int own_pidfd,
                           std::uint64_t deadline_ns);
 
-// Gives the memory of a dead node back to the host: every mapping of it is a bus error from now
-// on. Errors: host.
-Result<void> truncate_memory(const Peer& peer);
+// What it takes to give the memory of a dead node back to the host. Invalid descriptors: nothing.
+struct DeadMemory {
+  UniqueFd kernel_path;
+  UniqueFd user_path;
+};
+DeadMemory memory_of(const Peer& peer);
+// Every mapping of it is a bus error from now on. Blocks: a quarter of a second for a gigabyte.
+// Errors: host.
+Result<void> truncate(const DeadMemory& memory);
 
 // The peers by cell. Thread-safe.
 class Peers {

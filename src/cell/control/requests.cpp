@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "machine/fault_point.h"
 #include "machine/linux/power.h"
 #include "proto/control.h"
 #include "proto/runtime_dir.h"
@@ -177,25 +178,45 @@ void Requests::fault(const ConnectionPtr& connection, const Json& request) {
   }
   if (kind == "bad-frame")
     return connection->send(answer_of(plant_bad_frame(context_.config, cell)));
+  if (kind == "kill-at") {
+    const std::string point = request.at("point").get<std::string>();
+    const auto known = machine::find_fault_point(point);
+    if (known && known->in_next_life) {
+      return connection->send(answer_of(plant_fault_point(
+          context_.config, cell, point, request.value("skip", std::uint32_t{0}))));
+    }
+  }
   if (!own) {
     return connection->send(refusal(Code::refused, "ask this cell itself for such a fault"));
   }
-  const std::uint64_t address = request.value("address", std::uint64_t{0});
-  connection->send(answer_of(context_.inject(kind, how, address)));
+  fault_on_itself(connection, request);
 }
 
-void Requests::measure(const ConnectionPtr& connection, const Json& request) {
-  const bool taken = context_.errands.post([this, connection, request] {
-    Result<Json> measured =
+void Requests::fault_on_itself(const ConnectionPtr& connection, const Json& request) {
+  auto fault = context_.inject(request);
+  if (!fault) return connection->send(refusal(fault.error()));
+  if (fault->errand) return run_errand(connection, std::move(fault->errand));
+  connection->send(fault->answer);
+  if (fault->act) fault->act();
+}
+
+void Requests::run_errand(const ConnectionPtr& connection,
+                          std::function<Result<Json>()> errand) {
+  const bool taken = context_.errands.post([this, connection, errand = std::move(errand)] {
+    Result<Json> done =
         fail(Code::bad_argument, "the request lacks a member or has a wrong one");
     try {
-      measured = context_.measure(request);
+      done = errand();
     } catch (const Json::exception&) {
     }
-    const Json answer = measured ? *measured : refusal(measured.error());
+    const Json answer = done ? *done : refusal(done.error());
     context_.loop.post([connection, answer] { connection->send(answer); });
   });
   if (!taken) connection->send(refusal(Code::busy, "the cell has too many requests waiting"));
+}
+
+void Requests::measure(const ConnectionPtr& connection, const Json& request) {
+  run_errand(connection, [this, request] { return context_.measure(request); });
 }
 
 }  // namespace hive::cell

@@ -12,6 +12,7 @@
 #include "cell/control/event_loop.h"
 #include "cell/control/peers.h"
 #include "cell/control/survey.h"
+#include "cell/diagnostics/injection.h"
 #include "cell/task/task_table.h"
 
 namespace hive::cell {
@@ -26,10 +27,7 @@ struct RequestContext {
   TaskTable& tasks;
   Peers& peers;
   std::function<Result<void>(CellId cell, std::uint64_t task, int signal)> kill_remote;
-  // Faults of this very cell. Errors: bad_argument.
-  std::function<Result<void>(const std::string& kind, const std::string& how,
-                             std::uint64_t address)>
-      inject;
+  std::function<Result<Injection::Fault>(const nlohmann::json& request)> inject;  // on itself
   std::function<Result<void>()> takes_tasks;  // errors: refused
   std::function<void()> shutdown;
   std::function<Result<void>(UniqueFd channel)> take_new_monitor;
@@ -52,6 +50,8 @@ class Requests {
   void kill(const ConnectionPtr& connection, const Json& request);
   void fault(const ConnectionPtr& connection, const Json& request);
   void adopt(const ConnectionPtr& connection, std::vector<UniqueFd>& descriptors);
+  void fault_on_itself(const ConnectionPtr& connection, const Json& request);
+  void run_errand(const ConnectionPtr& connection, std::function<Result<Json>()> errand);
   void measure(const ConnectionPtr& connection, const Json& request);
 
   RequestContext context_;

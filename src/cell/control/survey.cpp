@@ -72,7 +72,8 @@ Survey::Survey(const Config& config, const Membership& membership)
 void Survey::note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid) {
   pids_[static_cast<std::size_t>(cell)] = pid;
   incarnations_[static_cast<std::size_t>(cell)] = incarnation;
-  counters(cell).corrupt.store(0);
+  CarefulCounters& counted = counters(cell);
+  for (auto* count : {&counted.corrupt, &counted.bad_address, &counted.bad_tag}) count->store(0);
 }
 
 CarefulReader Survey::reader_of(CellId cell) {
@@ -202,7 +203,13 @@ Json Survey::status() {
                       {"incarnation", loss.incarnation},
                       {"epoch", loss.epoch},
                       {"cause", loss.cause},
-                      {"recovery_ms", recovery_ms(loss)}});
+                      {"recovery_ms", recovery_ms(loss)},
+                      {"noticed_ns", loss.noticed_ns},
+                      {"known_off_ns", loss.known_off_ns},
+                      {"closed_ns", loss.closed_ns},
+                      {"passed_ns", loss.passed_ns},
+                      {"discarded_ns", loss.discarded_ns},
+                      {"done_ns", loss.done_ns}});
   }
   Json cells = Json::array();
   Json exposure = Json::array();
@@ -232,32 +239,56 @@ Json Survey::status() {
           {"blocked_stores", blocked}};
 }
 
+// Errors: busy (the list changes under the walk), and those of CarefulReader.
+Result<void> Survey::add_tasks(CellId cell, Json& tasks) {
+  const CarefulReader reader = reader_of(cell);
+  const std::uint64_t now = now_ns();
+  auto roots = roots_of(cell);
+  if (!roots) return fail(roots.error());
+  Json found = Json::array();
+  const auto walked = reader.walk_list<TaskRecord>(
+      roots->cell->tasks.first.load(), &TaskRecord::next, tasks_max,
+      [&](const TaskRecord& record, std::uint64_t) {
+        found.push_back(task_json(record.info, now));
+        return true;
+      });
+  if (!walked && walked.error().code == Code::busy) return fail(walked.error());
+  for (Json& task : found) tasks.push_back(std::move(task));
+  if (!walked) return fail(walked.error());
+  return {};
+}
+
 Json Survey::tasks() {
   const CellSet live = membership_.live();
-  const std::uint64_t now = now_ns();
   Json tasks = Json::array();
   Json unread = Json::array();
   for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
     if (!live.has(cell)) continue;
-    const CarefulReader reader = reader_of(cell);
-    constexpr int tries_max = 8;  // the list may change under the walk
-    for (int tries = 1;; ++tries) {
-      Json found = Json::array();
-      auto roots = roots_of(cell);
-      if (!roots) break;
-      const auto walked = reader.walk_list<TaskRecord>(
-          roots->cell->tasks.first.load(), &TaskRecord::next, tasks_max,
-          [&](const TaskRecord& record, std::uint64_t) {
-            found.push_back(task_json(record.info, now));
-            return true;
-          });
-      if (!walked && walked.error().code == Code::busy && tries < tries_max) continue;
-      if (!walked) unread.push_back(cell);
-      for (Json& task : found) tasks.push_back(std::move(task));
-      break;
+    constexpr int tries_max = 8;
+    Result<void> added = add_tasks(cell, tasks);
+    for (int tries = 1; !added && added.error().code == Code::busy && tries < tries_max; ++tries) {
+      added = add_tasks(cell, tasks);
     }
+    if (!added) unread.push_back(cell);
   }
   return {{"ok", true}, {"machine", config_.machine}, {"tasks", tasks}, {"unread_cells", unread}};
+}
+
+Json Survey::left_by(CellId cell) {
+  Json tasks = Json::array();
+  Json segments = Json::array();
+  (void)add_tasks(cell, tasks);  // it died in the middle of something: what can be read is shown
+  if (auto roots = roots_of(cell)) {
+    (void)reader_of(cell).walk_list_at<SegmentRecord>(
+        roots->cell->home_root + offsetof(HomeRoot, segments), &SegmentRecord::next, segments_max,
+        [&](const SegmentRecord& record, std::uint64_t) {
+          if (record.state.load() == SegmentState::live) {
+            segments.push_back({{"name", text_of(record.name)}, {"pages", record.pages}});
+          }
+          return true;
+        });
+  }
+  return {{"tasks", tasks}, {"segments", segments}};
 }
 
 Result<FoundSegment> Survey::find_segment(CellId cell, std::string_view name) {

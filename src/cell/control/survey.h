@@ -35,6 +35,9 @@ class Survey {
   nlohmann::json status();  // the answer to `status`, see control.h
   nlohmann::json tasks();   // the answer to `ps`
 
+  // What the memory of a dead cell still shows: {tasks, segments}, as far as it can be read.
+  nlohmann::json left_by(CellId cell);
+
   // The live segment of this name on that cell. Errors: not_found, and those of CarefulReader.
   Result<FoundSegment> find_segment(CellId cell, std::string_view name);
 
@@ -44,6 +47,7 @@ class Survey {
   struct Roots;
   CarefulReader reader_of(CellId cell);
   Result<Roots> roots_of(CellId cell);
+  Result<void> add_tasks(CellId cell, nlohmann::json& tasks);
   nlohmann::json cell_status(CellId cell, CellSet live);
   void add_windows(const CarefulReader& reader, const Roots& roots, nlohmann::json& exposure);
   void add_blocked(const CarefulReader& reader, const Roots& roots, nlohmann::json& blocked);

@@ -14,6 +14,11 @@ std::size_t TaggedHeap::bytes_used() const {
   return used_;
 }
 
+std::span<const std::byte> TaggedHeap::touched() const {
+  const std::scoped_lock lock(mutex_);
+  return {begin_, fresh_};
+}
+
 int TaggedHeap::class_of(std::size_t bytes) {
   const std::size_t units = (bytes + smallest - 1) / smallest;
   const int index = std::bit_width(units - (units > 0 ? 1 : 0));

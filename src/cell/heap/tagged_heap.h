@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -86,6 +87,8 @@ class TaggedHeap {
   }
 
   std::size_t bytes_used() const;
+  // The part from which something was allocated so far.
+  std::span<const std::byte> touched() const;
   std::size_t bytes_total() const { return bytes_; }
 
  private:

@@ -99,8 +99,8 @@ class Home {
   // Tears its windows, closes its segments, breaks its barriers, returns its work items. Safe
   // while calls for it are in flight, and when it is unknown.
   void remove_client(ClientId client, Leave why);
-  // The same for all clients of that cell, in one go.
-  void on_cell_down(CellId cell);
+  // The same for all clients of that cell, in one go. Tells what they had here.
+  HomeLoss on_cell_down(CellId cell);
 
   // --- segments ---------------------------------------------------------------------------------
   // Of all that follow, also: not_found (the client is gone, or has not opened it). Pages count
@@ -186,7 +186,8 @@ class Home {
   // home_clients.cpp
   Result<ClientRef> client_locked(ClientId id) const;
   bool is_here_locked(ClientId id) const { return clients_.contains(id); }
-  void remove_clients(std::span<const ClientId> ids, Leave why);
+  HomeLoss remove_clients(std::span<const ClientId> ids, Leave why);
+  void note_loss_locked(const Client& client, HomeLoss& loss) const;
   void log(const std::string& line) const {
     if (parts_.log) parts_.log(line);
   }

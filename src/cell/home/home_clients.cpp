@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cell/home/home.h"
+#include "machine/fault_point.h"
 #include "proto/causes.h"
 
 namespace hive::cell {
@@ -49,9 +50,11 @@ Result<ClientId> Home::add_client(const ClientInfo& info, std::shared_ptr<Client
   return client->id;
 }
 
-void Home::remove_client(ClientId client, Leave why) { remove_clients({&client, 1}, why); }
+void Home::remove_client(ClientId client, Leave why) {
+  (void)remove_clients({&client, 1}, why);
+}
 
-void Home::on_cell_down(CellId cell) {
+HomeLoss Home::on_cell_down(CellId cell) {
   std::vector<ClientId> gone;
   {
     const Lock lock(mutex_);
@@ -59,10 +62,24 @@ void Home::on_cell_down(CellId cell) {
       if (client->info.cell == cell) gone.push_back(id);
     }
   }
-  remove_clients(gone, Leave::cell_down);
+  return remove_clients(gone, Leave::cell_down);
 }
 
-void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
+void Home::note_loss_locked(const Client& client, HomeLoss& loss) const {
+  loss.tasks.push_back({client.info.task, client.info.program.data()});
+  for (const WindowId id : client.windows) {
+    const Window& window = windows_.at(id);
+    if (window.rollback && window.before == nullptr) continue;  // not a page of it was open yet
+    const Segment& segment = segments_.at(window.segment);
+    const std::uint64_t first = window.pages.first - segment.pages.first;
+    loss.ranges.push_back({segment.name, first * machine::page_bytes,
+                           std::uint64_t{window.pages.count} * machine::page_bytes,
+                           client.info.task, window.rollback});
+  }
+}
+
+HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
+  HomeLoss loss;
   Outcomes out;
   std::vector<std::string> lines;
   Lock lock(mutex_);
@@ -78,11 +95,12 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
                                   parts_.self, client.info.task, client.info.program.data(),
                                   client.info.cell, client.windows.size()));
     }
+    note_loss_locked(client, loss);
     gone.push_back(at->second);
     clients_.erase(at);
   }
   root()->clients.store(clients_.size(), std::memory_order_relaxed);
-  if (gone.empty()) return;
+  if (gone.empty()) return loss;
 
   if (parts_.sabotage.discard && why != Leave::detached) {
     for (const WindowId id : std::exchange(windows, {})) erase_window_locked(id);
@@ -95,6 +113,7 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     const auto lost = leave_locks_locked(client, nullptr);
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
+  loss.locks = locks.size();
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {
@@ -106,6 +125,9 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   // First of all nobody may read any more what the dead left half done: not those either who are
   // told next that a mutex broke. Then what others wait for; putting content back may take long.
   take_torn_back(lock, tear);
+  if (why == Leave::cell_down && tear.pages > 0) {
+    machine::fault_point(machine::FaultPoint::recovery_discard);
+  }
   // One that detaches lives on, and so may one whose connection ended by mistake, or that could
   // not be killed with its cell: it must not store to the pages any more. Of a dead one Linux says
   // so at once.
@@ -124,6 +146,7 @@ void Home::remove_clients(std::span<const ClientId> ids, Leave why) {
                                 parts_.self, restored));
   }
   for (const std::string& line : lines) log(line);
+  return loss;
 }
 
 }  // namespace hive::cell

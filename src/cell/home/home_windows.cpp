@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cell/home/home.h"
+#include "machine/fault_point.h"
 #include "proto/causes.h"
 
 namespace hive::cell {
@@ -113,6 +114,7 @@ Result<void> Home::commit_window(ClientId id, WindowId window_id) {
   }
   if (own_window_locked(id, window_id) == nullptr) return fail(lost_locked(pages));
   const auto closed = close_pages(lock, *client, window_id);
+  machine::fault_point(machine::FaultPoint::window_commit);
   return finish_closing(lock, id, window_id, pages, closed);
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <hive/error.h>
 #include "base/ids.h"
@@ -72,6 +73,24 @@ struct QueueProgress {
   std::uint64_t done = 0;
   std::uint64_t leased = 0;
   std::uint64_t handed_out_again = 0;
+};
+
+// What was here of a cell that went, for the post-mortem.
+struct HomeLoss {
+  struct Task {
+    std::uint64_t task = 0;
+    std::string program;
+  };
+  struct Range {  // a window that was open
+    std::string segment;
+    std::uint64_t offset = 0;  // in bytes
+    std::uint64_t bytes = 0;
+    std::uint64_t task = 0;   // whose it was
+    bool put_back = false;    // to its last committed content; else torn
+  };
+  std::vector<Task> tasks;
+  std::vector<Range> ranges;
+  std::size_t locks = 0;  // held or waited for
 };
 
 // Called once with the outcome of a call that may wait, from whatever thread completes it, with no

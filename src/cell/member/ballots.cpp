@@ -49,6 +49,7 @@ void Ballots::suspect(CellId cell, Hint hint, std::uint64_t now) {
 
 void Ballots::accuse(CellId cell, Hint hint, std::uint64_t now) {
   if (cell == self_ || of(cell).is_open) return;
+  ++alerts_;
   open(cell, largest_ballot(cell) + 1, true, hint, now);
   own(cell).verdict = Verdict::guilty;
 }
@@ -247,6 +248,19 @@ void Ballots::begin_life(CellId cell, Life life) {
     a.votes[static_cast<std::size_t>(cell)] = {};
     a.alarms_ns[static_cast<std::size_t>(cell)] = 0;
   }
+}
+
+std::vector<Vote> Ballots::votes_on(CellId cell, CellSet voters) const {
+  std::vector<Vote> votes;
+  for (CellSet left = voters; !left.empty(); left.remove(left.lowest())) {
+    const CellId by = left.lowest();
+    if (by == cell) continue;
+    const Opinion& said =
+        by == self_ ? own(cell) : of(cell).votes[static_cast<std::size_t>(by)];
+    const bool spoke = own(cell).ballot != 0 && said.ballot == own(cell).ballot;
+    votes.push_back(spoke ? Vote{by, said.verdict, said.hint, said.accuser == 1} : Vote{by});
+  }
+  return votes;
 }
 
 bool Ballots::has_open() const {

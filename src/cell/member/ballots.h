@@ -37,6 +37,13 @@ struct BallotOrder {
   std::uint32_t ballot;
 };
 
+struct Vote {
+  CellId by = -1;
+  Verdict verdict = Verdict::none;  // none: it has not spoken
+  Hint hint = Hint::none;
+  bool accuser = false;
+};
+
 class Ballots {
  public:
   Ballots(CellId self, int cells, BallotTimes times, BallotSabotage sabotage);
@@ -58,9 +65,12 @@ class Ballots {
   void begin_life(CellId cell, Life life);
 
   const std::array<Opinion, max_cells>& opinions() const { return own_; }
+  // What everybody of `voters` says, as known here, on our latest ballot on the cell.
+  std::vector<Vote> votes_on(CellId cell, CellSet voters) const;
   std::vector<BallotOrder> take_orders() { return std::exchange(orders_, {}); }
   bool has_open() const;
   std::uint32_t voted_down() const { return voted_down_; }
+  std::uint32_t alerts() const { return alerts_; }  // raised by this cell
 
  private:
   struct Accused {
@@ -107,6 +117,7 @@ class Ballots {
   std::array<Opinion, max_cells> own_{};
   std::vector<BallotOrder> orders_;
   std::uint32_t voted_down_ = 0;
+  std::uint32_t alerts_ = 0;
 };
 
 }  // namespace hive::cell

@@ -38,6 +38,7 @@ enum class Hint : std::uint8_t {
   order,         // somebody with a right to it wants the node off
   count_
 };
+const char* cause_of(Hint hint);  // in words: "its kernel died"
 
 enum class Verdict : std::uint8_t {
   none,  // still looking
@@ -47,6 +48,7 @@ enum class Verdict : std::uint8_t {
   decided_guilty,
   count_
 };
+const char* verdict_name(Verdict verdict);
 
 // What a cell says about another on one numbered ballot. Once it is not `none` it changes only to
 // a decision, and a decision never changes.

@@ -25,8 +25,9 @@ BoardReader::Outcome BoardReader::find(CellId cell, Place& place) {
   const machine::NodeHeader* header = machine::node_header(layout_, cell);
   std::uint64_t offset = 0;
   if (!safe_copy(&offset, &header->root_offset, sizeof offset)) return Outcome::bus_error;
-  if (offset == 0 || offset >= layout_.kernel_bytes) return Outcome::busy;  // it is still booting
-  const CarefulReader reader(layout_, cell, nullptr, sabotage_);
+  if (offset == 0) return Outcome::busy;  // it is still booting
+  if (offset >= layout_.kernel_bytes) return Outcome::corrupt;
+  const CarefulReader reader = reader_of(cell);
   const auto root = reader.read<CellRoot>(layout_.kernel_begin(cell) + offset);
   if (!root) return outcome_of(root.error());
   const std::uint64_t at = (*root)->member_board;
@@ -47,7 +48,7 @@ BoardReader::Outcome BoardReader::read(CellId cell, Board& out) {
     return Outcome::bus_error;
   }
   if (place.was_read && word == place.word) return Outcome::same;
-  const CarefulReader reader(layout_, cell, nullptr, sabotage_);
+  const CarefulReader reader = reader_of(cell);
   const auto board = reader.read_changing<Board>(place.board);
   if (!board) return outcome_of(board.error());
   place.word = word;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/ids.h"
+#include "cell/careful/careful.h"
 #include "cell/member/board.h"
 #include "machine/layout.h"
 #include "machine/sabotage.h"
@@ -27,7 +28,15 @@ class BoardReader {
   // The member word as it was when the board was read last, for those who sleep on it.
   std::uint32_t word(CellId cell) const { return places_[static_cast<std::size_t>(cell)].word; }
 
+  // What its reads of the cell's data came to. Any thread.
+  const CarefulCounters& counters(CellId cell) const {
+    return counters_[static_cast<std::size_t>(cell)];
+  }
+
  private:
+  CarefulReader reader_of(CellId cell) {
+    return {layout_, cell, &counters_[static_cast<std::size_t>(cell)], sabotage_};
+  }
   struct Place {
     std::uint64_t board = 0;  // address of its Changing<Board>; 0: not found yet
     std::uint32_t word = 0;
@@ -36,6 +45,7 @@ class BoardReader {
   Outcome find(CellId cell, Place& place);
 
   const machine::Layout layout_;
+  std::array<CarefulCounters, max_cells> counters_{};
   const machine::Sabotage sabotage_;
   std::array<Place, max_cells> places_{};
 };

@@ -10,19 +10,6 @@ constexpr Life life_jump_max = 2 * 64;
 
 }  // namespace
 
-const char* phase_name(Phase phase) {
-  switch (phase) {
-    case Phase::joining: return "joining";
-    case Phase::closing: return "closing";
-    case Phase::closed: return "closed";
-    case Phase::discarding: return "discarding";
-    case Phase::discarded: return "discarded";
-    case Phase::settled: return "settled";
-    case Phase::count_: break;
-  }
-  return "?";
-}
-
 MemberCore::MemberCore(CellId self, int cells, NodeFacts& facts, MemberTimes times,
                        MemberSabotage sabotage)
     : self_(self),
@@ -68,7 +55,10 @@ bool MemberCore::is_plausible(CellId from, const Board& board) const {
 bool MemberCore::read(CellId from, const Board& board, std::uint64_t now) {
   if (from == self_ || from < 0 || from >= cells_ || attached_[index(from)] == 0) return true;
   Board& seen = seen_[index(from)];
-  if (seen == board) return true;
+  if (seen == board) {
+    unsound_.remove(from);  // only sound ones are kept
+    return true;
+  }
   bool is_sound = is_plausible(from, board);
   // It was taken in by somebody who may have died before we heard of it.
   if (is_sound && is_member() && board.phase != Phase::joining &&
@@ -194,6 +184,8 @@ void MemberCore::on_hint(CellId cell, Hint hint, std::uint64_t now) {
     orders_.push_back({.what = MemberOrder::What::power_off, .cell = cell});
     return;
   }
+  // What can not even be read: that its clock goes on does not speak for it.
+  if (hint == Hint::corrupt) unsound_.add(cell);
   ballots_.suspect(cell, hint, now);
   advance(now);
 }

@@ -114,8 +114,12 @@ class MemberCore {
   bool is_member() const { return board_.phase != Phase::joining; }
   bool is_attached(CellId cell) const { return attached_[index(cell)] != 0; }
   std::uint64_t attached_to(CellId cell) const { return attached_[index(cell)]; }  // incarnation
+  std::vector<Vote> votes_on(CellId cell) const {
+    return ballots_.votes_on(cell, board_.view.live());
+  }
   bool has_open_ballot() const { return ballots_.has_open(); }
   std::uint32_t voted_down() const { return ballots_.voted_down(); }
+  std::uint32_t alerts() const { return ballots_.alerts(); }
   std::uint32_t restarts() const { return restarts_; }
   CellSet waited_for() const;  // cells that have not come to the barrier at which we wait
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,8 @@
 #include "base/futex.h"
 #include "base/safe_copy.h"
 #include "base/time.h"
+#include "cell/member/board_change.h"
+#include "machine/fault_point.h"
 #include "machine/linux/lifeline.h"
 
 namespace hive::cell {
@@ -20,28 +23,6 @@ constexpr std::uint64_t calm_look_ns = 250 * ns_per_ms;  // for signs that wake 
 constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and ballots
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 constexpr std::size_t losses_max = 256;
-
-std::string cause_of(Hint hint) {
-  switch (hint) {
-    case Hint::lifeline: return "its kernel died";
-    case Hint::clock: return "it hung: its clock stood still";
-    case Hint::rpc: return "it hung: it did not answer";
-    case Hint::bus_error: return "its memory failed";
-    case Hint::corrupt: return "its kernel data is corrupt";
-    case Hint::garbage: return "it sent garbage";
-    case Hint::barrier: return "it hung in a recovery";
-    case Hint::false_alarms: return "it accused others falsely";
-    default: return "its power went off";
-  }
-}
-
-// Without the fence the vote is taken for the death; without barriers nobody waits in them.
-MemberSabotage rules_off(const machine::Sabotage& sabotage) {
-  MemberSabotage off;
-  off.settle_before_off = off.believe_deaths = sabotage.fence;
-  off.skip_first_barrier = off.skip_second_barrier = sabotage.barrier;
-  return off;
-}
 
 }  // namespace
 
@@ -131,6 +112,24 @@ void Membership::hint(CellId cell, Hint hint) {
   post([this, cell, hint](std::uint64_t now) { core_.on_hint(cell, hint, now); });
 }
 
+void Membership::accuse_falsely(CellId cell, int times) {
+  post([this, cell, times](std::uint64_t now) {
+    false_alarms_[cell] = times;
+    raise_false_alarms(now);
+  });
+}
+
+// The next one once the last has been decided.
+void Membership::raise_false_alarms(std::uint64_t now) {
+  for (auto at = false_alarms_.begin(); at != false_alarms_.end();) {
+    const std::uint32_t before = core_.alerts();
+    core_.accuse(at->first, Hint::clock, now);
+    if (core_.alerts() != before) --at->second;
+    at = at->second <= 0 || !is_live(core_.view()[at->first]) ? false_alarms_.erase(at)
+                                                              : std::next(at);
+  }
+}
+
 bool Membership::on_tick(std::uint64_t own_tick_ns) {
   const ClockWatch::Seen seen = clocks_.on_tick(live(), own_tick_ns);
   // Once for each time that a clock comes to stand; again while it does, now and then.
@@ -164,12 +163,14 @@ void Membership::watch(const std::stop_token& stop) {
 }
 
 bool Membership::is_calm() const {
-  return core_.phase() == Phase::settled && !core_.has_open_ballot() && switched_off_.empty();
+  return core_.phase() == Phase::settled && !core_.has_open_ballot() && switched_off_.empty() &&
+         false_alarms_.empty();
 }
 
 void Membership::on_own_tick(std::uint64_t now) {
   next_tick_ns_ = now + (is_calm() ? calm_look_ns : busy_look_ns);
   core_.on_tick(now);
+  raise_false_alarms(now);
   obey_orders();
   if (is_calm()) losing_.clear();  // suspicions that came to nothing
 }
@@ -248,10 +249,15 @@ void Membership::run_probes(std::uint64_t now) {
 
 void Membership::publish_board() {
   if (core_.board() == announced_) return;
+  const BoardChange change = change_of(announced_, core_.board(), parts_.self);
+  if (change.votes) machine::fault_point(machine::FaultPoint::vote);
   announced_ = core_.board();
+  alerts_.store(core_.alerts(), std::memory_order_relaxed);
+  voted_down_.store(core_.voted_down(), std::memory_order_relaxed);
   published_->board.set(announced_);
   own_->member_word.fetch_add(1, std::memory_order_release);
   futex_wake(&own_->member_word, std::numeric_limits<int>::max());
+  pass_points(change);
 }
 
 void Membership::obey_orders() {
@@ -268,6 +274,7 @@ void Membership::obey(const MemberOrder& order) {
   switch (order.what) {
     case MemberOrder::What::probe:
       note_sign(order.cell, "", now_ns());
+      reader_.forget(order.cell);  // its board too is looked at before we give an opinion
       probes_.try_emplace(order.cell, parts_.layout, order.cell, parts_.kernel_pid(order.cell),
                           clocks_.stood_ns(order.cell));
       return;
@@ -275,11 +282,13 @@ void Membership::obey(const MemberOrder& order) {
       return try_fence(order);
     case MemberOrder::What::power_off: {
       const Hint hint = core_.board().opinion(order.cell).hint;
-      note_sign(order.cell, cause_of(hint).c_str(), now_ns());
+      note_sign(order.cell, cause_of(hint), now_ns());
       if (parts_.sabotage.fence && order.ballot != 0) return;  // by a vote
       if (switched_off_.emplace(order.cell, now_ns()).second && hint != Hint::none) {
+        if (order.ballot != 0) losing_[order.cell].votes = core_.votes_on(order.cell);
         parts_.log(fmt::format("cell {} is switched off: {}", order.cell, cause_of(hint)));
       }
+      machine::fault_point(machine::FaultPoint::power_off);
       return parts_.hardware.power_off(order.cell);
     }
     case MemberOrder::What::attach:
@@ -305,11 +314,13 @@ void Membership::try_fence(const MemberOrder& order) {
       }
     }
   }
+  if (lock) machine::fault_point(machine::FaultPoint::decide);
   core_.on_fence(order.cell, order.ballot, lock.has_value(), now_ns());
   publish_board();  // before the lock goes
 }
 
 void Membership::close(const MemberOrder& order) {
+  machine::fault_point(machine::FaultPoint::recovery_begin);
   for (CellSet dead = order.cells; !dead.empty(); dead.remove(dead.lowest())) {
     const CellId cell = dead.lowest();
     const std::uint64_t now = now_ns();
@@ -364,6 +375,7 @@ void Membership::settle(const MemberOrder& order) {
     losses_.insert(losses_.end(), settled.losses.begin(), settled.losses.end());
     if (losses_.size() > losses_max) losses_.erase(losses_.begin());
   }
+  machine::fault_point(machine::FaultPoint::recovery_settled);
   parts_.settled(settled);
 }
 

@@ -53,6 +53,7 @@ class Membership final : private NodeFacts {
     std::uint64_t passed_ns = 0;     // all had come
     std::uint64_t discarded_ns = 0;  // came to barrier 2
     std::uint64_t done_ns = 0;       // settled
+    std::vector<Vote> votes;         // as counted here when it was condemned; none for a death
   };
   struct Settled {
     CellSet live;
@@ -91,6 +92,9 @@ class Membership final : private NodeFacts {
   void on_attached(CellId cell, std::uint64_t incarnation);
   void on_unreachable(CellId cell, std::uint64_t incarnation);
   void hint(CellId cell, Hint hint);
+  // Accuses the cell without a reason, as often as is told, each time as soon as it can: a fault
+  // to be injected.
+  void accuse_falsely(CellId cell, int times);
   // By the receive loop at each of its ticks. Returns whether any other cell is busy.
   bool on_tick(std::uint64_t own_tick_ns);
 
@@ -98,6 +102,10 @@ class Membership final : private NodeFacts {
   CellSet live() const { return CellSet(own_->live_set.load(std::memory_order_acquire)); }
   std::uint64_t epoch() const { return own_->epoch.load(std::memory_order_acquire); }
   std::vector<Loss> losses() const;
+  // What was counted; any thread.
+  std::uint32_t alerts() const { return alerts_.load(std::memory_order_relaxed); }
+  std::uint32_t alerts_voted_down() const { return voted_down_.load(std::memory_order_relaxed); }
+  const CarefulCounters& board_counters(CellId cell) const { return reader_.counters(cell); }
 
  private:
   using Input = std::function<void(std::uint64_t now)>;
@@ -118,6 +126,7 @@ class Membership final : private NodeFacts {
   void close(const MemberOrder& order);
   void discard(const MemberOrder& order);
   void settle(const MemberOrder& order);
+  void raise_false_alarms(std::uint64_t now);
   void try_fence(const MemberOrder& order);
   void publish_board();
   void sleep(std::uint64_t now);
@@ -143,6 +152,9 @@ class Membership final : private NodeFacts {
   std::map<CellId, std::uint64_t> switched_off_;  // until they are known off: when
   std::map<CellId, Loss> losing_;                 // dead, recovery under way
   std::uint64_t next_tick_ns_ = 0;
+  std::map<CellId, int> false_alarms_;  // that are still to be raised
+  std::atomic<std::uint32_t> alerts_{0};
+  std::atomic<std::uint32_t> voted_down_{0};
 
   mutable std::mutex losses_mutex_;
   std::vector<Loss> losses_;  // guarded by losses_mutex_

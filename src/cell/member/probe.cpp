@@ -4,9 +4,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <string>
 
 #include <dirent.h>
+#include <sched.h>
 
 #include "base/safe_copy.h"
 #include "cell/member/clock_watch.h"
@@ -26,6 +28,15 @@ bool read_text(const std::string& path, char* out, std::size_t bytes) {
   std::fclose(file);
   out[n] = '\0';
   return n > 0;
+}
+
+// The 39th field of a thread's stat; `text` begins with the third.
+int processor_in(const char* text) {
+  constexpr int fields_before = 36;
+  for (int field = 0; field < fields_before && text != nullptr; ++field) {
+    text = std::strchr(text + 1, ' ');
+  }
+  return text != nullptr ? std::atoi(text) : -1;
 }
 
 }  // namespace
@@ -48,12 +59,28 @@ ThreadTimes read_thread_times(int pid) {
     const char* name_end = std::strrchr(text, ')');
     const char state = name_end != nullptr && name_end[1] == ' ' ? name_end[2] : '?';
     seen.is_runnable = state == 'R';
+    if (name_end != nullptr) seen.processor = processor_in(name_end + 1);
     times.is_stopped |= state == 'T' || state == 't';
     times.threads.emplace(id, seen);
   }
   ::closedir(directory);
   times.is_readable = !times.threads.empty();
   return times;
+}
+
+void visit_processors(const ThreadTimes& times) {
+  cpu_set_t own;
+  if (::sched_getaffinity(0, sizeof own, &own) != 0) return;
+  std::set<int> processors;
+  for (const auto& [id, thread] : times.threads) processors.insert(thread.processor);
+  for (const int processor : processors) {
+    if (processor < 0 || processor >= CPU_SETSIZE) continue;
+    cpu_set_t there;
+    CPU_ZERO(&there);
+    CPU_SET(static_cast<unsigned>(processor), &there);
+    (void)::sched_setaffinity(0, sizeof there, &there);  // returns when we are there
+  }
+  (void)::sched_setaffinity(0, sizeof own, &own);
 }
 
 Probe::Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns)
@@ -75,7 +102,17 @@ Probe::Verdict Probe::look() {
   if (clock != clock_) return Verdict::innocent;
   stood_ns_ += probe_look_ns;
   ++looks_;
-  const Verdict verdict = judge_threads();
+  Verdict verdict = judge_threads();
+  if (verdict == Verdict::guilty && all_sleep_) {
+    // A processor may have stood still, with the timers of all who sleep on it: a host takes the
+    // processors of a virtual machine away one by one. Once we have run there it goes again, and
+    // what was due there has come.
+    visit_processors(before_);
+    std::uint64_t now = clock;
+    if (!safe_load64(&header->clock_word, now)) return Verdict::guilty;
+    if (now != clock_) return Verdict::innocent;
+    verdict = judge_threads();
+  }
   guilty_looks_ = verdict == Verdict::guilty ? guilty_looks_ + 1 : 0;
   if (verdict == Verdict::guilty && guilty_looks_ < guilty_looks_min) return Verdict::open;
   if (stood_ns_ <= 2 * std::clamp(tick, busy_tick_ns, idle_tick_ns)) return Verdict::open;
@@ -87,11 +124,13 @@ Probe::Verdict Probe::judge_threads() {
   const ThreadTimes now = read_thread_times(pid_);
   if (!now.is_readable) return Verdict::guilty;  // no process, no tick
   bool is_waiting = false;
+  all_sleep_ = !now.is_stopped;
   for (const auto& [id, thread] : now.threads) {
     const auto then = before_.threads.find(id);
     const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
     const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
     ran_ns_ += ran;
+    all_sleep_ &= !thread.is_runnable;
     is_waiting |= thread.is_runnable && ran < probe_look_ns / 2;
   }
   before_ = now;

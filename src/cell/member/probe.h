@@ -16,12 +16,17 @@ struct ThreadTimes {
   struct Thread {
     std::uint64_t run_ns = 0;
     bool is_runnable = false;
+    int processor = -1;  // where it ran last, and where its timers are
   };
   bool is_readable = false;
   bool is_stopped = false;  // by a signal or a debugger
   std::map<int, Thread> threads;
 };
 ThreadTimes read_thread_times(int pid);
+
+// Lets the calling thread run once on each processor where one of these threads ran last, and then
+// wherever it could run before. Those where it may not run are left out.
+void visit_processors(const ThreadTimes& times);
 
 inline constexpr std::uint64_t probe_look_ns = 5'000'000;
 
@@ -45,6 +50,7 @@ class Probe {
   std::uint64_t stood_ns_;
   int looks_ = 0;
   int guilty_looks_ = 0;  // in a row
+  bool all_sleep_ = false;  // at the last look, and none is stopped
   std::uint64_t ran_ns_ = 0;  // its threads together, since the probe began
   ThreadTimes before_;
 };

@@ -122,14 +122,20 @@ bool LinuxHardware::send(CellId to, std::span<const std::byte> payload) noexcept
   return send_and_wake(to, payload, true);
 }
 
+bool LinuxHardware::send_garbled(CellId to, std::span<const std::byte> payload) noexcept {
+  return send_and_wake(to, payload, true, 1);
+}
+
 bool LinuxHardware::send_reply(CellId to, std::span<const std::byte> payload) noexcept {
   return send_and_wake(to, payload, false);
 }
 
 bool LinuxHardware::send_and_wake(CellId to, std::span<const std::byte> payload,
-                                  bool doorbell) noexcept {
+                                  bool doorbell, std::uint32_t damage) noexcept {
   Link& l = link(to);
-  if (!l.connected.load(std::memory_order_acquire) || !l.sender->send(payload)) return false;
+  if (!l.connected.load(std::memory_order_acquire) || !l.sender->send(payload, damage)) {
+    return false;
+  }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::uint32_t asleep = 0;
   if (doorbell && safe_load32(&l.header->receiver_asleep, asleep) && asleep != 0) ring_doorbell(l);

@@ -61,6 +61,7 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   int cells() const noexcept override { return static_cast<int>(layout_.cells); }
   std::uint64_t now_ns() noexcept override;
   bool send(CellId to, std::span<const std::byte> payload) noexcept override;
+  bool send_garbled(CellId to, std::span<const std::byte> payload) noexcept override;
   machine::SipsReceived receive(CellId from, machine::SipsMessage& out) noexcept override;
   bool read_remote(std::uint64_t address, void* out, std::size_t bytes) noexcept override;
   void power_off(CellId node) noexcept override;
@@ -94,7 +95,8 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   bool is_peer(CellId cell) const { return cell >= 0 && cell < cells() && cell != self_; }
   Link& link(CellId cell) { return links_[static_cast<std::size_t>(cell)]; }
   const Link& link(CellId cell) const { return links_[static_cast<std::size_t>(cell)]; }
-  bool send_and_wake(CellId to, std::span<const std::byte> payload, bool doorbell) noexcept;
+  bool send_and_wake(CellId to, std::span<const std::byte> payload, bool doorbell,
+                     std::uint32_t damage = 0) noexcept;
   void ring_doorbell(Link& to) noexcept;
   const std::atomic<std::uint32_t>* next_word(const Link& from,
                                               std::uint32_t sequence) const noexcept;

@@ -105,6 +105,15 @@ Result<RpcReply> RpcEndpoint::call_self(std::uint16_t opcode, std::span<const st
   return reply;
 }
 
+bool RpcEndpoint::send_raw(CellId to, std::span<const std::byte> bytes, bool garbled) {
+  SpinLock& lock = line(to).send;
+  lock.lock();
+  const bool sent = core_.is_connected(to) && (garbled ? hardware_.send_garbled(to, bytes)
+                                                       : hardware_.send(to, bytes));
+  lock.unlock();
+  return sent;
+}
+
 // busy: no room for it at the moment.
 Result<RpcTicket> RpcEndpoint::post(CellId to, std::uint16_t opcode,
                                     std::span<const std::byte> body) {

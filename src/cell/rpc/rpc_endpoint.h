@@ -103,6 +103,10 @@ class RpcEndpoint {
   // Sends without waiting for an answer. Errors: cell_down, bad_argument, exhausted (ring full).
   Result<void> send_one_way(CellId to, std::uint16_t opcode, std::span<const std::byte> body);
 
+  // Puts bytes into the ring as they are, also such as are no message: a fault to be injected.
+  // False: the ring is full, or the cell is not connected.
+  bool send_raw(CellId to, std::span<const std::byte> bytes, bool garbled);
+
   // The kernel's receive thread, and only that: takes what has come and serves it; when nothing
   // has, spins as long as that pays, then sleeps once. Returns at the deadline, or after that
   // sleep, which ends when something has come (it is served before the return) or with

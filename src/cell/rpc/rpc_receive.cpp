@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "cell/rpc/interrupt_level.h"
 #include "cell/rpc/rpc_endpoint.h"
+#include "machine/fault_point.h"
 
 namespace hive::cell {
 namespace {
@@ -98,6 +99,7 @@ void RpcEndpoint::serve_now(const RpcOrigin& origin, std::span<const std::byte> 
   in_interrupt_handler = true;
   const Result<void> result = handlers_[origin.opcode]({origin.from, origin.opcode, body}, reply);
   in_interrupt_handler = false;
+  machine::fault_point(machine::FaultPoint::rpc_serve);
   answer(origin, result, reply, 0);
 }
 
@@ -108,6 +110,7 @@ void RpcEndpoint::serve_queued(const QueuedRequest& request) {
   RpcReply reply;
   const Result<void> result = handlers_[origin.opcode](
       {origin.from, origin.opcode, {request.body.data(), request.length}}, reply);
+  machine::fault_point(machine::FaultPoint::rpc_serve);
   answer(origin, result, reply, reply_naps_max);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/time.h"
+#include "machine/fault_point.h"
 #include "proto/control.h"
 
 namespace hive::cell {
@@ -119,6 +120,7 @@ void TaskTable::start(TaskRequest request, const std::array<int, 4>& descriptors
     remove(record.id);
     return started(fail(asked.error()));
   }
+  machine::fault_point(machine::FaultPoint::task_start);
   (*task)->started = std::move(started);
   (*task)->ended = std::move(ended);
 }

@@ -6,6 +6,7 @@
 
 #include <sched.h>
 
+#include "machine/fault_point.h"
 #include "machine/linux/userfault.h"
 
 namespace hive::machine {
@@ -166,6 +167,7 @@ Result<void> FencedSpace::open(PageRange range) {
   open_.set(range, true);
   Result<void> done{};
   auto fresh = install_missing(range, false);
+  fault_point(FaultPoint::firewall_open);
   if (!fresh) {
     done = fail(fresh.error());
   } else if (given_.count(range) != range.count) {
@@ -182,6 +184,7 @@ Result<void> FencedSpace::close(PageRange range) {
   if (!layout_.has_pages(range)) return fail(Code::bad_argument, "no such page", node_);
   if (mode_ == FirewallMode::cooperative) return {};
   open_.set(range, false);
+  fault_point(FaultPoint::firewall_close);
   return protect_pages(range, true);
 }
 

@@ -1,0 +1,23 @@
+// One fault while it is being judged.
+#pragma once
+
+#include <set>
+
+#include "campaign/judge/judge.h"
+
+namespace hive::campaign {
+
+struct Judge::Case {
+  Evidence evidence;
+  std::set<HomeKey> dead;  // incarnations of cells
+  std::set<int> dead_cells;
+  std::set<int> ended_writers;  // workers by their cells, and the vandal
+  Json escapes = Json::array();
+  Json times_ms = Json::object();
+
+  bool is_dead(int home, std::uint64_t incarnation) const {
+    return dead.contains({home, incarnation});
+  }
+};
+
+}  // namespace hive::campaign

@@ -1,0 +1,162 @@
+"""The judge by itself, with evidence that is made up: it lets pass what is right, and each wrong
+that is planted in it is found."""
+
+import copy
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+BUILD = pathlib.Path(os.environ.get("HIVE_BUILD", "build")).resolve()
+
+
+def zero_hash():
+    """hash_words() of a page of zeros: campaign/plan/content.h."""
+    value = 0xcbf29ce484222325
+    for _ in range(512):
+        value = (value * 0x100000001b3 + (value >> 47)) & (2 ** 64 - 1)
+    return value
+
+
+class Judge(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="hive-test-")
+        self.addCleanup(directory.cleanup)
+        self.dir = pathlib.Path(directory.name)
+        cells = 3
+        self.plan = {"seed": 7, "cells": cells, "components": [
+            {"name": f"{name}{cell}", "role": role, "cell": cell, "writes": [cell],
+             "shares": [cell], "depends": [(cell + 1) % cells] if role == 2 else []}
+            for cell in range(cells) for role, name in enumerate(("worker", "witness", "dependent"))]}
+        (self.dir / "plan.json").write_text(json.dumps(self.plan))
+        self.logs = {c["name"]: ["100 begin 1 0 1", "200 go 0"] for c in self.plan["components"]}
+        pages = (2 * 8 * (cells + 1) + 5) / 256
+        # Cell 1 is killed; dependent0 depends on it.
+        self.evidence = {
+            "fault": {"number": 4, "kind": "kill", "targets": [1], "delay_us": 1, "seed": 1},
+            "activated": True, "whole": True, "injected_ns": 1000, "whole_ns": 9000,
+            "kernels": [{"cell": c, "incarnation": 1, "died_ns": 1500 if c == 1 else 0}
+                        for c in range(cells)],
+            "status_after": {"epoch": 3, "cells": [
+                {"id": c, "state": "up", "epoch": 3, "live_set": [0, 1, 2],
+                 "incarnation": 2 if c == 1 else 1,
+                 "memory": {"segments": 3, "segments_mib": pages, "torn_pages": 0}}
+                for c in range(cells)]},
+            "losses": [], "details": {}}
+        self.ended = {"worker1": 75, "witness1": 137, "dependent1": 75, "dependent0": 135}
+
+    def judge(self):
+        components = []
+        for component in self.plan["components"]:
+            name = component["name"]
+            path = self.dir / f"{name}.1.log"
+            path.write_text("".join(line + "\n" for line in self.logs[name]))
+            components.append({"name": name, "life": 1, "log": path.name,
+                               "bytes": path.stat().st_size, "ended": name in self.ended,
+                               "answered": True, "status": self.ended.get(name, 0)})
+        told = dict(copy.deepcopy(self.evidence), components=components)
+        done = subprocess.run([BUILD / "hive-campaign-judge", self.dir], text=True,
+                              input=json.dumps(told) + "\n", capture_output=True)
+        verdict = json.loads(done.stdout)
+        self.assertEqual(done.returncode, 0 if verdict["verdict"] == "contained" else 1)
+        return {escape["what"] for escape in verdict["escapes"]}
+
+    def torn(self, cell, count):
+        self.evidence["status_after"]["cells"][cell]["memory"]["torn_pages"] = count
+
+    def test_what_is_right_passes(self):
+        self.logs["worker1"] += ["300 opening 0 1 0 2 1 9", "400 opened 0 1 0 2 1 9"]
+        self.logs["worker0"] += ["8000 page 4 0 1 0 1 2 !lost", f"8001 page 4 0 1 0 1 3 {zero_hash()}",
+                                 "2000 error read 1 1 cell_down 1 1", "8002 page 4 1 1 0 0 0 !cell_down"]
+        self.torn(0, 1)
+        self.assertEqual(self.judge(), set())
+
+    def test_a_survivor_that_dies(self):
+        self.evidence["kernels"][2]["died_ns"] = 1600
+        self.assertIn("a cell died that must survive", self.judge())
+
+    def test_a_task_that_ends_without_need(self):
+        self.ended["worker2"] = 139
+        self.assertIn("a task ended that need not end", self.judge())
+
+    def test_a_task_that_outlives_its_cell(self):
+        del self.ended["witness1"]
+        self.assertIn("a task still runs that must have ended", self.judge())
+
+    def test_a_dependent_that_says_nothing(self):
+        self.ended["dependent0"] = 0
+        self.assertIn("a task that lost what it depends on does not say so", self.judge())
+
+    def test_a_cell_that_does_not_come_back(self):
+        self.evidence["whole"] = False
+        self.assertIn("the machine is not whole again", self.judge())
+
+    def test_a_target_that_lives_on(self):
+        self.evidence["kernels"][1]["died_ns"] = 0
+        self.assertIn("a cell that failed was not switched off", self.judge())
+
+    def test_an_open_page_that_can_be_read(self):
+        self.logs["worker1"] += ["300 opening 0 1 0 2 1 9", "400 opened 0 1 0 2 1 9"]
+        self.logs["worker0"] += [f"8000 page 4 0 1 0 1 2 {zero_hash()}"]
+        self.assertIn("a page can be read that its dead writer had open", self.judge())
+
+    def test_a_page_that_is_discarded_without_need(self):
+        self.logs["worker0"] += ["8000 page 4 0 1 0 1 2 !lost"]
+        self.assertIn("a page was discarded that nobody can have stored to", self.judge())
+
+    def test_a_wrong_content(self):
+        self.logs["worker0"] += ["8000 page 4 0 1 0 2 2 12345"]
+        self.assertIn("a page holds what nobody committed", self.judge())
+
+    def test_survivors_that_see_different_things(self):
+        self.logs["worker1"] += ["300 opening 0 1 0 2 1 9"]
+        self.logs["worker0"] += ["8000 page 4 0 1 0 1 2 !lost"]
+        self.logs["worker2"] += [f"8000 page 4 0 1 0 1 2 {zero_hash()}"]
+        self.torn(0, 1)
+        self.assertNotEqual(self.judge(), set())
+
+    def test_an_error_that_nobody_caused(self):
+        self.logs["worker0"] += ["1200 error put 2 1 timed_out 2 -1"]
+        self.assertIn("a call fails that nothing stands in the way of", self.judge())
+
+    def test_a_mutex_of_the_dead(self):
+        self.logs["worker1"] += ["300 locking 0 1", "400 locked 0 1"]
+        self.logs["worker0"] += ["2000 locking 0 1", "2100 locked 0 1"]
+        self.assertIn("a mutex was given to the next although its holder died", self.judge())
+
+    def test_a_mutex_for_two(self):
+        self.logs["worker2"] += ["300 locking 0 1", "400 locked 0 1", "600 unlocking 0 1"]
+        self.logs["worker0"] += ["350 locking 0 1", "500 locked 0 1"]
+        self.assertIn("a mutex was given to two at once", self.judge())
+
+    def test_a_counter_that_forgets(self):
+        self.logs["worker0"] += ["300 adding 0 1", "400 added 0 1", "8000 count 4 0 1 0"]
+        self.assertIn("a counter is 0, not 1 to 1", self.judge())
+
+    def test_an_item_for_two(self):
+        self.logs["worker0"] += ["300 taking 0 1", "400 took 0 1 5"]
+        self.logs["worker2"] += ["500 taking 0 1", "600 took 0 1 5"]
+        self.assertIn("an item was handed out to two", self.judge())
+
+    def test_a_task_that_works_on_after_the_verdict(self):
+        self.logs["worker0"] += [f"2000 scan 2 0 1 0 1 0 1 {zero_hash()}"]
+        self.logs["worker1"] += ["2500 beat"]
+        self.assertIn("a task of a cell that was voted out still runs", self.judge())
+
+    def test_a_wild_store(self):
+        self.logs["worker0"] += ["300 stored foreign-closed 123"]
+        self.assertIn("a wild store went through", self.judge())
+
+    def test_frames_that_do_not_add_up(self):
+        self.evidence["status_after"]["cells"][2]["memory"]["segments"] = 4
+        self.assertIn("the frames of a cell do not add up", self.judge())
+
+    def test_cells_that_do_not_agree(self):
+        self.evidence["status_after"]["cells"][2]["epoch"] = 2
+        self.assertIn("the cells do not agree on the live set", self.judge())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
