@@ -30,6 +30,15 @@ function(hive_precompile name)
   target_precompile_headers(${name} PRIVATE ${ARGN})
 endfunction()
 
+# hive_test_timeout(OUT SECONDS): how long a test may take in this build. As the waits of the tests
+# (HIVE_TEST_PATIENCE in the presets), four times as long under a sanitizer.
+function(hive_test_timeout out seconds)
+  if(HIVE_SANITIZE)
+    math(EXPR seconds "${seconds} * 4")
+  endif()
+  set(${out} ${seconds} PARENT_SCOPE)
+endfunction()
+
 # The precompiled headers that all tests share.
 add_executable(hive_test_headers EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/cmake/test_headers.cpp)
 target_link_libraries(hive_test_headers PRIVATE hive_flags GTest::gtest_main)
@@ -45,7 +54,8 @@ function(hive_test name)
   target_link_libraries(${name} PRIVATE hive_flags ${libraries} GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_precompile_headers(${name} REUSE_FROM hive_test_headers)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 120)
+  hive_test_timeout(timeout_s 120)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${timeout_s})
 endfunction()
 
 # What the sanitizer of this build cannot run: read from tests/sanitizer-skips.cmake, and told.

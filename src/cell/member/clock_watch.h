@@ -14,13 +14,15 @@ namespace hive::cell {
 inline constexpr int ticks_late = 3;  // a hint after so many
 inline constexpr std::uint64_t busy_tick_ns = 10'000'000;
 inline constexpr std::uint64_t idle_tick_ns = 50'000'000;
+// A clock that has not begun yet is of a cell that is still being started, not of one that hangs.
+inline constexpr std::uint64_t first_tick_max_ns = 10'000'000'000;
 
 class ClockWatch {
  public:
   ClockWatch(const machine::Layout& layout, CellId self) : layout_(layout), self_(self) {}
 
   struct Seen {
-    CellSet late;           // have stood still for ticks_late of their ticks
+    CellSet late;           // have stood still for ticks_late of their ticks, or never begun
     bool is_busy = false;   // somebody else has something to do
   };
   // Once for each own tick, by the receive loop: looks at the next cells of the live set after
