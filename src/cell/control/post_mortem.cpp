@@ -64,9 +64,7 @@ void PostMortem::note(CellId dead, HomeLoss loss) {
   std::string words = read_panic_record(config_.panic_path(dead));
   const std::scoped_lock lock(mutex_);
   Noted& noted = noted_[dead];
-  std::ranges::move(loss.tasks, std::back_inserter(noted.home.tasks));
-  std::ranges::move(loss.ranges, std::back_inserter(noted.home.ranges));
-  noted.home.locks += loss.locks;
+  noted.home.add(std::move(loss));
   if (!words.empty()) noted.last_words = std::move(words);
 }
 

@@ -188,6 +188,8 @@ class Home {
   bool is_here_locked(ClientId id) const { return clients_.contains(id); }
   HomeLoss remove_clients(std::span<const ClientId> ids, Leave why);
   void note_loss_locked(const Client& client, HomeLoss& loss) const;
+  void keep_loss_locked(CellId cell, const HomeLoss& loss);
+  HomeLoss kept_loss(CellId cell);
   void log(const std::string& line) const {
     if (parts_.log) parts_.log(line);
   }

@@ -62,7 +62,26 @@ HomeLoss Home::on_cell_down(CellId cell) {
       if (client->info.cell == cell) gone.push_back(id);
     }
   }
-  return remove_clients(gone, Leave::cell_down);
+  HomeLoss loss = kept_loss(cell);
+  loss.add(remove_clients(gone, Leave::cell_down));
+  return loss;
+}
+
+void Home::keep_loss_locked(CellId cell, const HomeLoss& loss) {
+  if (kept_losses_.size() >= losses_kept_max) kept_losses_.pop_front();
+  kept_losses_.push_back({cell, parts_.now(), loss});
+}
+
+HomeLoss Home::kept_loss(CellId cell) {
+  const Lock lock(mutex_);
+  const std::uint64_t now = parts_.now();
+  HomeLoss loss;
+  std::erase_if(kept_losses_, [&](const KeptLoss& kept) {
+    const bool is_old = now > kept.ended_ns + loss_kept_ns;
+    if (!is_old && kept.cell == cell) loss.add(kept.loss);
+    return is_old || kept.cell == cell;
+  });
+  return loss;
 }
 
 void Home::note_loss_locked(const Client& client, HomeLoss& loss) const {
@@ -114,6 +133,7 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
   loss.locks = locks.size();
+  if (why == Leave::died) keep_loss_locked(gone.front()->info.cell, loss);
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {

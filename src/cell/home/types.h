@@ -91,7 +91,17 @@ struct HomeLoss {
   std::vector<Task> tasks;
   std::vector<Range> ranges;
   std::size_t locks = 0;  // held or waited for
+
+  void add(HomeLoss other) {
+    tasks.insert(tasks.end(), other.tasks.begin(), other.tasks.end());
+    ranges.insert(ranges.end(), other.ranges.begin(), other.ranges.end());
+    locks += other.locks;
+  }
 };
+// The tasks of a dead cell are often seen to end before the cell is: what a task had that ended by
+// itself is kept for so long, in case that its cell has died.
+inline constexpr std::uint64_t loss_kept_ns = 1'000'000'000;
+inline constexpr std::size_t losses_kept_max = 256;
 
 // Called once with the outcome of a call that may wait, from whatever thread completes it, with no
 // lock of the home held. Must not block.
