@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole suite in every build but the release one, which `make test` has just run; and with that
-# one what takes minutes: 2,000 faults; the models with four cells, long simulations, 10,000 kills, and a kill
-# after every instruction of every operation.
+# one what takes minutes: 2,000 faults, the models with four cells, long simulations, 10,000 kills,
+# and a kill after every instruction of every operation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +18,10 @@ for preset in clang debug asan tsan; do
   ctest --preset "$preset" --parallel 2 --timeout 1200
 done
 
+echo '---- the campaign sees each defence that is turned off'
+HIVE_BUILD=build python3 -B tests/campaign/campaign_sabotage_test.py
+echo '---- every published structure corrupted'
+HIVE_BUILD=build PYTHONPATH=tests/system python3 -B tests/system/injection_test.py Corruption
 echo '---- 2,000 faults'
 for seed in $(seq 20); do
   build/hive campaign --faults 100 --seed "$seed$(date +%s)"

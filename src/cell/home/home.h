@@ -50,6 +50,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -309,7 +310,13 @@ class Home {
   PageBits restoring_;  // torn, and about to have their last committed content again
   PageBits touched_;  // was given to somebody since it was last refilled
   PageCalls page_calls_;
+  struct KeptLoss {
+    CellId cell = -1;
+    std::uint64_t ended_ns = 0;
+    HomeLoss loss;
+  };
   std::map<ClientId, ClientRef> clients_;
+  std::deque<KeptLoss> kept_losses_;  // of tasks that ended a moment ago
   std::map<SegmentId, Segment> segments_;
   std::map<std::string, SegmentId, std::less<>> names_;
   std::map<std::uint32_t, SegmentId> by_page_;  // first page of each segment

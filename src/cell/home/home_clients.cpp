@@ -62,8 +62,8 @@ HomeLoss Home::on_cell_down(CellId cell) {
       if (client->info.cell == cell) gone.push_back(id);
     }
   }
-  HomeLoss loss = kept_loss(cell);
-  loss.add(remove_clients(gone, Leave::cell_down));
+  HomeLoss loss = remove_clients(gone, Leave::cell_down);
+  loss.add(kept_loss(cell));  // after it: some may have been removed by others just now
   return loss;
 }
 
@@ -85,6 +85,7 @@ HomeLoss Home::kept_loss(CellId cell) {
 }
 
 void Home::note_loss_locked(const Client& client, HomeLoss& loss) const {
+  if (client.info.kind != ClientKind::task) return;
   loss.tasks.push_back({client.info.task, client.info.program.data()});
   for (const WindowId id : client.windows) {
     const Window& window = windows_.at(id);
@@ -133,7 +134,8 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
     locks.insert(locks.end(), lost.begin(), lost.end());
   }
   loss.locks = locks.size();
-  if (why == Leave::died) keep_loss_locked(gone.front()->info.cell, loss);
+  const bool is_a_loss = why == Leave::died || !loss.ranges.empty();
+  if (is_a_loss && why != Leave::cell_down) keep_loss_locked(gone.front()->info.cell, loss);
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
     while (!client->opens.empty()) {
