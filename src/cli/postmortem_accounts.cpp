@@ -43,7 +43,8 @@ std::string Death::last_words() const {
 Json Death::ranges() const {
   Json all = Json::array();
   for (const Json& account : accounts) {
-    for (Json range : list_of(account.value("lost_here", Json::object()), "ranges")) {
+    const Json lost = account.value("lost_here", Json::object());
+    for (Json range : list_of(lost, "ranges")) {
       if (!range.is_object()) continue;
       range["home"] = number_of(account, "by", -1);
       all.push_back(std::move(range));
