@@ -20,8 +20,8 @@ done
 
 echo '---- the campaign sees each defence that is turned off'
 HIVE_BUILD=build python3 -B tests/campaign/campaign_sabotage_test.py
-echo '---- every published structure corrupted'
-HIVE_BUILD=build PYTHONPATH=tests/system python3 -B tests/system/injection_test.py Corruption
+echo '---- every named point and every published structure'
+HIVE_BUILD=build PYTHONPATH=tests/system python3 -B tests/system/injection_test.py
 echo '---- 2,000 faults'
 for seed in $(seq 20); do
   build/hive campaign --faults 100 --seed "$seed$(date +%s)"
