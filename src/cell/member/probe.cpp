@@ -11,6 +11,7 @@
 #include <sched.h>
 
 #include "base/safe_copy.h"
+#include "base/time.h"
 #include "cell/member/clock_watch.h"
 #include "machine/node_header.h"
 
@@ -100,6 +101,11 @@ Probe::Verdict Probe::look() {
     return Verdict::guilty;  // its memory is gone
   }
   if (clock != clock_) return Verdict::innocent;
+  // The detector comes by whenever a board changes, which says nothing about time. What counts is
+  // looks that are apart, and not the time between them: we may have stood still ourselves.
+  const std::uint64_t now_time = now_ns();
+  if (now_time < last_look_ns_ + probe_look_ns) return Verdict::open;
+  last_look_ns_ = now_time;
   stood_ns_ += probe_look_ns;
   ++looks_;
   Verdict verdict = judge_threads();

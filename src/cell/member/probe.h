@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/ids.h"
+#include "base/time.h"
 #include "machine/layout.h"
 
 namespace hive::cell {
@@ -37,7 +38,8 @@ class Probe {
   // `stood_ns`: for how long its clock has been seen to stand already.
   Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns);
 
-  // Looks again; to be called every probe_look_ns.
+  // Looks again; to be called every probe_look_ns at least. More often it only sees whether the
+  // clock goes on.
   Verdict look();
 
  private:
@@ -48,6 +50,7 @@ class Probe {
   const int pid_;
   std::uint64_t clock_ = 0;
   std::uint64_t stood_ns_;
+  std::uint64_t last_look_ns_ = now_ns();
   int looks_ = 0;
   int guilty_looks_ = 0;  // in a row
   bool all_sleep_ = false;  // at the last look, and none is stopped
