@@ -83,17 +83,7 @@ bool Injector::kill_task(const Fault& fault, Injection& injection) {
 }
 
 bool Injector::hog(const Fault& fault, const std::string& what) {
-  const Words words = {machine_.helper("hive"),
-                       "run",
-                       "--name",
-                       Machine::name,
-                       "--cell",
-                       std::to_string(fault.targets[0]),
-                       "--",
-                       machine_.helper("hive-campaign-load"),
-                       load_.dir(),
-                       "hog",
-                       what};
+  const Words words = load_.command_on(fault.targets[0], {"hog", what});
   Child child(words, machine_.environment(), load_.dir() + "/errors");
   const auto line = child.line(monotonic_ns() + 20 * second_ns);
   ::usleep(100'000);  // the others get on beside it
@@ -105,21 +95,10 @@ bool Injector::hog(const Fault& fault, const std::string& what) {
 // targets: the cell of the task, the home that it is about.
 bool Injector::vandalize(const Fault& fault, const std::string& what, Injection& injection) {
   const std::uint64_t life = ++vandals_;
-  Words words = {machine_.helper("hive"),
-                 "run",
-                 "--name",
-                 Machine::name,
-                 "--cell",
-                 std::to_string(fault.targets[0]),
-                 "--",
-                 machine_.helper("hive-campaign-load"),
-                 load_.dir(),
-                 "vandal",
-                 std::to_string(life),
-                 std::to_string(fault.targets[0]),
-                 std::to_string(fault.targets[1]),
-                 what,
-                 std::to_string(fault.seed)};
+  Words words = load_.command_on(
+      fault.targets[0],
+      {"vandal", std::to_string(life), std::to_string(fault.targets[0]),
+       std::to_string(fault.targets[1]), what, std::to_string(fault.seed)});
   for (const std::uint64_t incarnation : machine_.incarnations()) {
     words.push_back(std::to_string(incarnation));
   }

@@ -38,19 +38,29 @@ std::string Load::log_of(const Part& part) const {
 
 std::string Load::complaint() const { return dir_ + "/errors"; }
 
+Words Load::command(const Words& arguments) const {
+  Words words = {machine_.helper("hive-campaign-load"), dir_};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return words;
+}
+
+Words Load::command_on(int cell, const Words& arguments) const {
+  Words words = {machine_.helper("hive"), "run", "--name", Machine::name, "--cell",
+                 std::to_string(cell),    "--"};
+  const Words program = command(arguments);
+  words.insert(words.end(), program.begin(), program.end());
+  return words;
+}
+
 // Witnesses attach by themselves; the others are started by their cells.
 void Load::start(Part& part) {
   ++part.life;
   part.answered = true;
   part.incarnation = machine_.incarnations()[static_cast<std::size_t>(part.plan->cell)];
-  const Words component = {machine_.helper("hive-campaign-load"), dir_, part.plan->name,
-                           std::to_string(part.life), std::to_string(part.incarnation)};
-  Words words;
-  if (part.plan->role != Role::witness) {
-    words = {machine_.helper("hive"),         "run", "--name", Machine::name, "--cell",
-             std::to_string(part.plan->cell), "--"};
-  }
-  words.insert(words.end(), component.begin(), component.end());
+  const Words component = {part.plan->name, std::to_string(part.life),
+                           std::to_string(part.incarnation)};
+  const Words words = part.plan->role == Role::witness ? command(component)
+                                                       : command_on(part.plan->cell, component);
   part.child =
       std::make_unique<Child>(words, machine_.environment_of(part.plan->cell), dir_ + "/errors");
 }

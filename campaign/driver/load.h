@@ -37,6 +37,9 @@ class Load {
   // What the judge is to know of each, as of now; and of further logs (vandals).
   Json evidence();
   void add_log(const std::string& name, std::uint64_t life, int status);
+  // What starts the load's program with these arguments: as a process of anybody's, or on a cell.
+  Words command(const Words& arguments) const;
+  Words command_on(int cell, const Words& arguments) const;
   const std::string& dir() const { return dir_; }
   std::string complaint() const;
 

@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "cli/command.h"
+#include "machine/sabotage.h"
 #include "monitor/host.h"
 #include "monitor/sizes.h"
 
@@ -40,6 +41,12 @@ std::string seed_of(const CampaignArguments& arguments) {
   }
   throw CLI::ValidationError(fmt::format("--seed wants a number, not '{}'", arguments.seed),
                              CLI::ExitCodes::ValidationError);
+}
+
+std::vector<std::string> defence_names() {
+  std::vector<std::string> names;
+  for (const auto& defence : machine::Sabotage::defences()) names.emplace_back(defence.name);
+  return names;
 }
 
 int campaign(const CampaignArguments& arguments) {
@@ -87,7 +94,7 @@ void add_campaign(CLI::App& app, Context& context) {
       ->add_option("--sabotage", arguments->sabotage,
                    "Turn a defence off: firewall, discard, careful, fence, barrier")
       ->type_name("DEFENCE")
-      ->check(CLI::IsMember({"firewall", "discard", "careful", "fence", "barrier"}));
+      ->check(CLI::IsMember(defence_names()));
   command->add_flag("--json", arguments->json, "As JSON");
   command->footer(campaign_footer);
   command->callback([arguments, &context] { context.status = campaign(*arguments); });

@@ -165,6 +165,16 @@ class MachineTest(unittest.TestCase):
         self.machine = Machine()
         self.addCleanup(self.machine.close)
 
+    def start_program(self, cell, program, *arguments):
+        """A program of the build as a task of the cell, with pipes to and from it."""
+        task = subprocess.Popen(
+            [BUILD / "hive", "run", "--name", self.machine.name, "--cell", str(cell), "--",
+             BUILD / program, *map(str, arguments)], env=self.machine.env,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(task.communicate)
+        self.addCleanup(task.kill)
+        return task
+
     def assert_nothing_left(self, files=True):
         """No process, no listening socket; after an orderly end (`files`) no file either. After a
         SIGKILL of everything nobody is left to remove files; the next boot does."""

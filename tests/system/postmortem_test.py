@@ -2,10 +2,9 @@
 
 import json
 import pathlib
-import subprocess
 import unittest
 
-from machine import BUILD, MachineTest, wait_for
+from machine import MachineTest, wait_for
 
 
 class PostMortem(MachineTest):
@@ -14,15 +13,6 @@ class PostMortem(MachineTest):
 
     def deaths(self):
         return json.loads(self.hive("postmortem", "--json").stdout)["deaths"]
-
-    def start(self, cell, program, *arguments):
-        task = subprocess.Popen([BUILD / "hive", "run", "--name", "test", "--cell", str(cell), "--",
-                                 BUILD / program, *map(str, arguments)],
-                                env=self.machine.env, stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.addCleanup(task.communicate)
-        self.addCleanup(task.kill)
-        return task
 
     def one_death(self, accounts):
         """The only death, once all who survived have told of it."""
@@ -34,9 +24,9 @@ class PostMortem(MachineTest):
         self.machine.boot(4, "16M", "--no-reboot")
         self.assertEqual(self.deaths(), [])
         self.assertIn("no cell of machine 'test' has died", self.hive("postmortem").stdout)
-        keeper = self.start(2, "keeper", "kept", 4)
+        keeper = self.start_program(2, "keeper", "kept", 4)
         keeper.stdout.readline()
-        writer = self.start(2, "halfway", "half", 1)
+        writer = self.start_program(2, "halfway", "half", 1)
         self.assertEqual(writer.stdout.readline(), "half done\n")
         self.hive("fault", "kill-cell", 2)
         death = self.one_death(accounts=3)

@@ -4,7 +4,6 @@ same steps do not do to a sound machine."""
 import os
 import pathlib
 import signal
-import subprocess
 import unittest
 
 from machine import BUILD, MachineTest, wait_for
@@ -19,15 +18,6 @@ class Sabotage(MachineTest):
         self.machine.boot(CELLS, "16M", "--no-reboot", *more)
         self.assertEqual(self.machine.status()["sabotage"], list(defences))
 
-    def start(self, cell, program, *arguments):
-        task = subprocess.Popen([BUILD / "hive", "run", "--name", "test", "--cell", str(cell), "--",
-                                 BUILD / program, *map(str, arguments)],
-                                env=self.machine.env, stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.addCleanup(task.communicate)
-        self.addCleanup(task.kill)
-        return task
-
     def ask(self, task):
         task.stdin.write("\n")
         task.stdin.flush()
@@ -35,9 +25,9 @@ class Sabotage(MachineTest):
 
     def half_done(self, home, writer_cell, reader_cell):
         """A task in the middle of a change of a segment, and one that has the segment open."""
-        writer = self.start(writer_cell, "halfway", "half", home)
+        writer = self.start_program(writer_cell, "halfway", "half", home)
         self.assertEqual(writer.stdout.readline(), "half done\n")
-        reader = self.start(reader_cell, "halfway", "half")
+        reader = self.start_program(reader_cell, "halfway", "half")
         self.assertEqual(reader.stdout.readline(), "ready\n")
         self.assertEqual(self.ask(reader), "asked: read 2")  # as always while a window is open
         return writer, reader
@@ -45,7 +35,7 @@ class Sabotage(MachineTest):
     # --- firewall
 
     def stray_store(self):
-        keeper = self.start(0, "keeper", "kept", 4)
+        keeper = self.start_program(0, "keeper", "kept", 4)
         address = int(keeper.stdout.readline(), 16) + 8
         wild = self.machine.run("--cell", 1, "--", BUILD / "wild", "kept", hex(address),
                                 check=False)

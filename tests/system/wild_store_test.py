@@ -3,7 +3,6 @@ error in the one that stored, named in `hive status`, and nothing changes."""
 
 import json
 import pathlib
-import subprocess
 import unittest
 
 from machine import BUILD, MachineTest, WAIT_S, wait_for
@@ -20,11 +19,7 @@ class WildStores(MachineTest):
         self.keepers = [self.start_keeper(cell) for cell in range(4)]
 
     def start_keeper(self, cell):
-        keeper = subprocess.Popen([BUILD / "hive", "run", "--name", "test", "--cell", str(cell), "--",
-                                   BUILD / "keeper", f"kept-{cell}", str(PAGES)],
-                                  env=self.machine.env, stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.addCleanup(keeper.communicate)
+        keeper = self.start_program(cell, "keeper", f"kept-{cell}", PAGES)
         keeper.segment = int(keeper.stdout.readline(), 16)
         return keeper
 

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cell/boot/panic_record.h"
+#include "cell/control/cell_list.h"
 
 namespace hive::cell {
 namespace {
@@ -23,12 +24,6 @@ std::uint64_t wall_clock_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
-
-Json list_of(CellSet cells) {
-  Json list = Json::array();
-  for (; !cells.empty(); cells.remove(cells.lowest())) list.push_back(cells.lowest());
-  return list;
 }
 
 Json votes_of(const Membership::Loss& loss) {

@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "cell/boot/panic_record.h"
 #include "cell/boot/published.h"
+#include "cell/control/cell_list.h"
 #include "machine/node_header.h"
 #include "proto/runtime_dir.h"
 
@@ -20,14 +21,6 @@ constexpr double bytes_per_page = machine::page_bytes;
 template <std::size_t N>
 std::string text_of(const std::array<char, N>& name) {
   return {name.data(), ::strnlen(name.data(), N)};
-}
-
-Json list_of(CellSet cells) {
-  Json list = Json::array();
-  for (CellId cell = 0; cell < max_cells; ++cell) {
-    if (cells.has(cell)) list.push_back(cell);
-  }
-  return list;
 }
 
 const char* task_state_name(TaskState state) {
