@@ -1,5 +1,5 @@
-// The accounts that survivors have written of the deaths of cells (cell/control/post_mortem.h), put
-// together by death. They are files: the machine need not run.
+// The accounts that survivors have written of the deaths of cells (cell/control/post_mortem.h),
+// put together by death. They are files: the machine need not run.
 #pragma once
 
 #include <string>

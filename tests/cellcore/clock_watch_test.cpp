@@ -16,7 +16,9 @@ using cell::first_tick_max_ns;
 class ClockWatchTest : public ::testing::Test {
  protected:
   ClockWatchTest()
-      : layout(machine::make_layout(2, std::uint64_t{1} << 20)), other(layout, 1), watch(layout, 0) {
+      : layout(machine::make_layout(2, std::uint64_t{1} << 20)),
+        other(layout, 1),
+        watch(layout, 0) {
     other.header()->tick_ns.store(busy_tick_ns);
   }
   // After how many of our ticks it is late; 0 when it is not.
