@@ -68,6 +68,10 @@ class WorkQueue {
   Result<std::uint64_t> take(std::chrono::nanoseconds timeout = default_wait);
   // Errors: bad_argument (the item is not leased to this task).
   Result<void> done(std::uint64_t item);
+  // done(item) and take(timeout) in one round trip. When it is refused as bad_argument nothing was
+  // leased; after timed_out the item may have been retired or not.
+  Result<std::uint64_t> done_then_take(std::uint64_t item,
+                                       std::chrono::nanoseconds timeout = default_wait);
   struct Progress {
     std::uint64_t done = 0;
     std::uint64_t leased = 0;

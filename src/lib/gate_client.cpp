@@ -19,7 +19,8 @@ namespace hive::lib {
 namespace {
 
 bool waits_for_others(proto::GateOp op) {
-  return op == proto::GateOp::barrier_arrive || op == proto::GateOp::queue_take;
+  return op == proto::GateOp::barrier_arrive || op == proto::GateOp::queue_take ||
+         op == proto::GateOp::queue_next;
 }
 
 // For the rare case that Linux cannot wait on the words that we have.

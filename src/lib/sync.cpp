@@ -99,6 +99,15 @@ Result<void> WorkQueue::done(std::uint64_t item) {
   return {};
 }
 
+Result<std::uint64_t> WorkQueue::done_then_take(std::uint64_t item,
+                                                std::chrono::nanoseconds timeout) {
+  auto next = segment_->call({.op = GateOp::queue_next,
+                              .args = {id_, item},
+                              .deadline_ns = lib::deadline_in(timeout)});
+  if (!next) return fail(next.error());
+  return (*next)[0];
+}
+
 Result<WorkQueue::Progress> WorkQueue::progress() const {
   auto counts = segment_->call({.op = GateOp::queue_progress, .args = {id_}});
   if (!counts) return fail(counts.error());

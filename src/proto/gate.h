@@ -50,6 +50,7 @@ enum class GateOp : std::uint16_t {
   barrier_reset,    // args: object, parties
   queue_take,       // args: object; waits -> item (all ones: every item is done)
   queue_done,       // args: object, item
+  queue_next,       // args: object, item that is done; waits -> item, as queue_take
   queue_progress,   // args: object -> done, leased, handed out again
   segment_store,    // args: segment, offset, bytes: stores the data of the slot there
   lock_open,   // args: segment, kind (LockKind); name -> object, page of the node, token, record

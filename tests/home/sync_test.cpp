@@ -38,6 +38,12 @@ class SyncTest : public HomeTest {
     home->barrier_arrive(client.id, object, deadline, note(outcome));
     return outcome;
   }
+  std::shared_ptr<Outcome> next(const TestClient& client, ObjectId object, std::uint64_t item,
+                                std::uint64_t deadline = soon) {
+    auto outcome = std::make_shared<Outcome>();
+    home->queue_next(client.id, object, item, deadline, note(outcome));
+    return outcome;
+  }
   std::shared_ptr<Outcome> take(const TestClient& client, ObjectId object,
                                 std::uint64_t deadline = soon) {
     auto outcome = std::make_shared<Outcome>();
@@ -174,6 +180,22 @@ TEST_F(SyncTest, AQueueHandsEveryItemOutOnce) {
   ASSERT_EQ(waiting->times, 1);
   EXPECT_EQ(*waiting->result, QueueState::empty);
   EXPECT_EQ(*take(a, id)->result, QueueState::empty);
+}
+
+TEST_F(SyncTest, OneCallRetiresAnItemAndLeasesTheNext) {
+  const ObjectId id = object(SyncKind::queue, "q", 3);
+  EXPECT_EQ(*take(a, id)->result, 0u);
+  EXPECT_EQ(*take(b, id)->result, 1u);
+  EXPECT_EQ(code_of(next(a, id, 1)->result), Code::bad_argument) << "it is another's";
+  EXPECT_EQ(home->queue_progress(a.id, id)->leased, 2u) << "and nothing was leased";
+  EXPECT_EQ(*next(a, id, 0)->result, 2u);
+  EXPECT_EQ(home->queue_progress(a.id, id)->done, 1u);
+  EXPECT_EQ(code_of(next(b, id, 1, 0)->result), Code::timed_out) << "none is free";
+  EXPECT_EQ(home->queue_progress(a.id, id)->done, 2u) << "but the last one is retired";
+  EXPECT_EQ(code_of(next(b, id, 1)->result), Code::bad_argument);
+  const auto waiting = take(b, id);
+  EXPECT_EQ(*next(a, id, 2)->result, QueueState::empty);
+  EXPECT_EQ(*waiting->result, QueueState::empty);
 }
 
 TEST_F(SyncTest, ItemsOfTheDeadComeBackFirst) {

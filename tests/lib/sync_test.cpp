@@ -129,6 +129,14 @@ TEST_F(SyncTest, EveryItemIsDoneOnceThoughItsFirstTakerDies) {
     ASSERT_TRUE(item) << item.error().message();
     if (*item == WorkQueue::empty) break;
     EXPECT_TRUE(seen.insert(*item).second);
+    if (*item % 2 != 0) {
+      ASSERT_TRUE(queue->done(*item));
+      continue;
+    }
+    item = queue->done_then_take(*item);
+    ASSERT_TRUE(item) << item.error().message();
+    if (*item == WorkQueue::empty) break;
+    EXPECT_TRUE(seen.insert(*item).second);
     ASSERT_TRUE(queue->done(*item));
   }
   death.join();
@@ -143,6 +151,7 @@ TEST_F(SyncTest, QueueErrors) {
   auto queue = WorkQueue::open(segment, "q", 1);
   ASSERT_TRUE(queue);
   EXPECT_EQ(queue->done(0).error().code, Code::bad_argument);
+  EXPECT_EQ(queue->done_then_take(0).error().code, Code::bad_argument);
   ASSERT_TRUE(queue->take());
   auto nothing = WorkQueue::open(segment, "none", 0);
   ASSERT_TRUE(nothing);

@@ -36,12 +36,25 @@ std::nullopt_t HiveSource::end(Ended ended) {
   return std::nullopt;
 }
 
+hive::Result<std::uint64_t> HiveSource::next() {
+  if (finished_) {
+    auto tile = queue_.done_then_take(*finished_, take_wait);
+    // What timed out may have been the way there or the wait for a tile: the next try tells, since
+    // what was handed in is refused then. Refused otherwise, it was taken from us as from one who
+    // is dead, and whoever has it now will store the same pixels.
+    if (!tile && tile.error().code == hive::Code::timed_out) return tile;
+    finished_.reset();
+    if (tile || tile.error().code != hive::Code::bad_argument) return tile;
+  }
+  return queue_.take(take_wait);
+}
+
 std::optional<std::uint32_t> HiveSource::take() {
   auto deadline = SteadyClock::now() + stall_max;
   std::uint64_t done_before = 0;
   for (;;) {
     if (auto news = crew_->check(); !news) return end(news.error());
-    const auto tile = queue_.take(take_wait);
+    const auto tile = next();
     if (tile && *tile == hive::WorkQueue::empty) return std::nullopt;
     if (tile && *tile < tiles_) return static_cast<std::uint32_t>(*tile);
     if (tile) return end({exit_lost, "the queue has handed out a tile that does not exist"});
@@ -62,14 +75,7 @@ std::optional<std::uint32_t> HiveSource::take() {
 }
 
 bool HiveSource::done(std::uint32_t tile, std::uint64_t rays) {
-  auto retired = queue_.done(tile);
-  if (!retired && retired.error().code == hive::Code::timed_out) retired = queue_.done(tile);
-  // Refused after a timeout, it has arrived the first time. Refused otherwise, it was taken from
-  // us as from one who is dead, and whoever has it now will store the same pixels.
-  if (!retired && retired.error().code != hive::Code::bad_argument) {
-    ended_ = crew_->stop(retired.error(), "cannot hand in a tile").value();
-    return false;
-  }
+  finished_ = tile;
   rays_done_ += rays;
   if (progress_ != nullptr && progress_->due()) {
     if (const auto now = queue_.progress()) progress_->show(now->done);

@@ -41,6 +41,8 @@ class HiveSource {
         rays_(std::move(rays)),
         progress_(progress) {}
 
+  // The next tile; that of `finished_` is handed in by the same call.
+  hive::Result<std::uint64_t> next();
   std::nullopt_t end(Ended ended);
 
   Crew* crew_;
@@ -48,7 +50,8 @@ class HiveSource {
   hive::WorkQueue queue_;
   hive::Counter rays_;
   Progress* progress_;
-  std::uint64_t rays_done_ = 0;  // and not yet reported
+  std::uint64_t rays_done_ = 0;            // and not yet reported
+  std::optional<std::uint32_t> finished_;  // and not yet handed in
   std::optional<Ended> ended_;
 };
 

@@ -182,6 +182,9 @@ Dispatcher::Call Dispatcher::call_sync(const std::shared_ptr<Gate>& gate,
     case GateOp::queue_take:
       home_.queue_take(client, object, request.deadline_ns, later());
       return std::nullopt;
+    case GateOp::queue_next:
+      home_.queue_next(client, object, value, request.deadline_ns, later());
+      return std::nullopt;
     case GateOp::queue_done: return answer_of(home_.queue_done(client, object, value));
     case GateOp::queue_progress: return answer_of(home_.queue_progress(client, object));
     case GateOp::lock_open: return open_lock(client, request);

@@ -157,6 +157,9 @@ class Home {
   Result<void> barrier_reset(ClientId client, ObjectId object, std::uint64_t parties);
   void queue_take(ClientId client, ObjectId object, std::uint64_t deadline_ns, SyncDone done);
   Result<void> queue_done(ClientId client, ObjectId object, std::uint64_t item);
+  // queue_done and, when that was right, queue_take.
+  void queue_next(ClientId client, ObjectId object, std::uint64_t done_item,
+                  std::uint64_t deadline_ns, SyncDone done);
   Result<QueueProgress> queue_progress(ClientId client, ObjectId object) const;
 
   // --- mutexes and conditions (lock.h); they belong to a segment, as the objects above ----------

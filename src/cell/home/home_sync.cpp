@@ -70,6 +70,23 @@ Result<void> Home::queue_done(ClientId client, ObjectId object, std::uint64_t it
   return done;
 }
 
+void Home::queue_next(ClientId client, ObjectId object, std::uint64_t done_item,
+                      std::uint64_t deadline_ns, SyncDone done) {
+  Outcomes out;
+  {
+    const Lock lock(mutex_);
+    const std::uint64_t now = parts_.now();
+    const auto finished = sync_.finish(client, object, done_item, out);
+    Waiter waiter{client, bounded(deadline_ns, now), std::move(done)};
+    if (finished) {
+      sync_.take(object, std::move(waiter), now, out);
+    } else {
+      out.add_failure(std::move(waiter.done), finished.error().code, finished.error().cause);
+    }
+  }
+  out.deliver();
+}
+
 Result<QueueProgress> Home::queue_progress(ClientId client, ObjectId object) const {
   const Lock lock(mutex_);
   return sync_.progress(client, object);
