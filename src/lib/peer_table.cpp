@@ -1,5 +1,7 @@
 #include "lib/peer_table.h"
 
+#include <algorithm>
+
 #include "base/safe_copy.h"
 #include "lib/causes.h"
 #include "lib/deadline.h"
@@ -76,9 +78,10 @@ void PeerTable::enter_locked(std::unique_ptr<Peer> peer) {
 
 bool PeerTable::retire_all(std::uint64_t deadline_ns) {
   const std::scoped_lock lock(mutex_);
-  bool all = true;
-  for (const auto& peer : all_) all = peer->retire(deadline_ns) && all;
-  return all;
+  // The task's own cell, which came first, goes last: calls to the others look at its live set and
+  // its epoch.
+  return std::all_of(all_.rbegin(), all_.rend(),
+                     [&](const auto& peer) { return peer->retire(deadline_ns); });
 }
 
 void PeerTable::hang_up_all() noexcept {

@@ -1,9 +1,13 @@
 // Attaching and detaching, against fake cells and against servers that answer nonsense.
 #include <hive/hive.h>
 
+#include <atomic>
 #include <cstring>
 #include <optional>
+#include <span>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -126,6 +130,27 @@ TEST(Session, AThousandSessionsLeaveNothingBehind) {
   EXPECT_EQ(count_filters(), filters);
   EXPECT_TRUE(wait_until([&] { return machine.ask(0, "clients") == "0"; }));
   EXPECT_TRUE(wait_until([&] { return machine.ask(1, "clients") == "0"; }));
+}
+
+// Its calls to another cell look at the live set of their own, also while both are unmapped.
+TEST(Session, DetachingWhileOthersCallIsAnErrorToThem) {
+  const FakeMachine machine(2);
+  for (int round = 0; round < 60; ++round) {
+    auto session = hive::attach({.cell = 0});
+    ASSERT_TRUE(session) << session.error().message();
+    auto segment = session->create("s" + std::to_string(round), page_size, {.home = 1});
+    ASSERT_TRUE(segment) << segment.error().message();
+    std::atomic<int> rounds{0};
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 4; ++i) {
+      callers.emplace_back([&segment, &rounds] {
+        std::uint64_t value = 0;
+        while (segment->read(0, std::as_writable_bytes(std::span(&value, 1)))) ++rounds;
+      });
+    }
+    while (rounds < 200 * (round % 5)) std::this_thread::yield();
+    { Session gone = std::move(*session); }
+  }
 }
 
 TEST(Session, DetachingEndsTheWaitsOfOtherThreads) {
