@@ -15,6 +15,7 @@ namespace {
 struct StatusArguments {
   std::string name = proto::default_machine;
   bool json = false;
+  bool frames = false;
 };
 
 double real_of(const Json& json, const char* name) {
@@ -107,9 +108,46 @@ void print_blocked(const Json& status) {
   }
 }
 
+// Each cell counts its own; no other sees them all at one moment.
+Json ask_for_frames(const Machine& machine) {
+  Json list = Json::array();
+  for (int cell = 0; cell < machine.cells; ++cell) {
+    Answer answer = ask_cell(machine, cell, {{"op", "frames"}}, ask_patient_ns);
+    if (answer.asked == Asked::down) continue;
+    if (answer.asked == Asked::silent || !answer.json.is_object()) {
+      answer.json = {{"problem", "it does not answer"}};
+    }
+    answer.json.erase("ok");
+    answer.json["cell"] = cell;
+    list.push_back(std::move(answer.json));
+  }
+  return list;
+}
+
+int frames(const StatusArguments& arguments, const Machine& machine) {
+  const Json list = ask_for_frames(machine);
+  bool is_sound = true;
+  Table table({"CELL", "FRAMES", "STATES", ""});
+  for (const Json& cell : list) {
+    const Json states = cell.value("states", Json::object());
+    std::string text;
+    for (const auto& [state, count] : states.items()) {
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count.dump(), printable(state));
+    }
+    const bool adds_up = cell.value("adds_up", false);
+    is_sound = is_sound && adds_up;
+    table.add({std::to_string(number_of(cell, "cell", -1)), number_or_dash(cell, "frames"),
+               text.empty() ? "-" : text,
+               adds_up ? "they add up" : printable(text_of(cell, "problem", "no answer"))});
+  }
+  arguments.json ? print_json(Json{{"frames", list}}) : table.print();
+  return is_sound ? monitor::exit_ok : monitor::exit_failed;
+}
+
 int status(const StatusArguments& arguments) {
   const auto machine = find_machine(arguments.name);
   if (!machine) return complain(machine.error());
+  if (arguments.frames) return frames(arguments, *machine);
   auto answer = ask_any(*machine, {{"op", "status"}});
   if (!answer) return complain(answer.error());
   if (arguments.json) {
@@ -131,6 +169,8 @@ void add_status(CLI::App& app, Context& context) {
       app.add_subcommand("status", "Show the cells and what could go wrong right now");
   add_name(*command, arguments->name);
   command->add_flag("--json", arguments->json, "As JSON");
+  command->add_flag("--frames", arguments->frames,
+                    "Have each cell count its frames of memory, and say whether they add up");
   command->callback([arguments, &context] { context.status = status(*arguments); });
 }
 

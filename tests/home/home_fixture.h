@@ -63,6 +63,8 @@ class HomeTest : public ::testing::Test {
 
   void TearDown() override {
     for (const std::string& breach : node.breaches()) ADD_FAILURE() << breach;
+    const auto sound = home->check_frames();
+    EXPECT_TRUE(sound) << sound.error().message();
   }
 
   TestClient attach(CellId cell = 0, std::uint64_t task = 7) {

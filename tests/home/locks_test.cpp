@@ -120,7 +120,7 @@ TEST_F(LocksTest, ThePageIsNotGivenToOthersWhileItIsBeingReset) {
     // The last who had it open leaves, and its page is to be cleaned.
     EXPECT_TRUE(home->close_segment(a.id, s.id));
     home->clean_up();
-    EXPECT_GE(home->root()->pages_being_cleaned.load(), 1U);
+    EXPECT_GE(home->frames_in(FrameState::cleaning), 1U);
     EXPECT_EQ(node.times_taken_back(page), taken_back);
   });
   EXPECT_EQ(code_of(home->reset_lock(a.id, lock_of_a.object)), Code::not_found);

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cell/home/frame_allocator.h"
+#include "cell/frames/frame_allocator.h"
 
 namespace hive::cell {
 namespace {

@@ -54,10 +54,10 @@ TEST_F(HomeTest, ASegmentGoesWithItsLastCloseUnlessItIsKept) {
   ASSERT_TRUE(home->open_segment(b.id, "kept"));
   EXPECT_TRUE(home->destroy_segment(b.id, kept.id));
   EXPECT_FALSE(home->has_segment("kept"));
-  EXPECT_EQ(home->root()->pages_in_segments, 2u);  // b still uses it
+  EXPECT_EQ(home->frames_in(FrameState::segment), 2u);  // b still uses it
   EXPECT_TRUE(load_fault(b, kept.pages.first));
   EXPECT_TRUE(home->close_segment(b.id, kept.id));
-  EXPECT_EQ(home->root()->pages_in_segments, 0u);
+  EXPECT_EQ(home->frames_in(FrameState::segment), 0u);
 }
 
 TEST_F(HomeTest, OpensAreCountedInEachClient) {
@@ -108,12 +108,12 @@ TEST_F(HomeTest, MemoryThatTheHostCannotRefillStaysOutOfUse) {
   ASSERT_TRUE(home->close_segment(a.id, old.id));
   node.refuse_refill(true);
   EXPECT_EQ(code_of(home->create_segment(a.id, "all", pages * page, false)), Code::exhausted);
-  EXPECT_EQ(home->root()->pages_being_cleaned, 16u);
+  EXPECT_EQ(home->frames_in(FrameState::cleaning), 16u);
   EXPECT_TRUE(home->needs_clean_up());
   node.refuse_refill(false);
   home->clean_up();
   EXPECT_FALSE(home->needs_clean_up());
-  EXPECT_EQ(home->root()->pages_being_cleaned, 0u);
+  EXPECT_EQ(home->frames_in(FrameState::cleaning), 0u);
   EXPECT_TRUE(home->create_segment(a.id, "all", pages * page, false));
 }
 

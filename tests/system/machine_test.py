@@ -1,5 +1,6 @@
 """A machine boots, runs programs, loses cells, and leaves nothing behind."""
 
+import json
 import os
 import pathlib
 import re
@@ -50,6 +51,24 @@ class BootAndRun(MachineTest):
         done = self.machine.run("--span", "all", "--", BUILD / "mixer", "50")
         self.assertEqual(done.stdout.count("wrong 0"), 4, done.stdout + done.stderr)
         self.assertEqual(self.machine.tasks(), [])
+
+    def test_the_frames_of_each_cell_add_up_while_they_are_used(self):
+        self.machine.boot(cells=3, memory="16M")
+        run = self.machine.start_run("--span", "all", "--", BUILD / "mixer", "200")
+        wait_for(lambda: any(f["states"]["segment"] > 0 for f in self.frames()), "a segment")
+        self.frames()
+        self.assertEqual(run.wait(WAIT_S), 0)
+        run.communicate()
+        wait_for(lambda: all(f["states"]["free"] == f["frames"] for f in self.frames()),
+                 "every frame to be free again")
+
+    def frames(self):
+        answer = self.machine.hive("status", "--frames", "--json", "--name", self.machine.name)
+        cells = json.loads(answer.stdout)["frames"]
+        self.assertEqual([f["cell"] for f in cells], [0, 1, 2])
+        for f in cells:
+            self.assertEqual((f["frames"], f["adds_up"]), (16 * 256, True), f)
+        return cells
 
     def test_a_program_started_by_a_shell_takes_the_place_of_the_task(self):
         self.machine.boot(cells=3)

@@ -12,6 +12,7 @@
 #include "cell/boot/opcodes.h"
 #include "cell/boot/panic_record.h"
 #include "cell/control/gate_names.h"
+#include "cell/diagnostics/frame_count.h"
 #include "machine/linux/lifeline.h"
 #include "machine/linux/power.h"
 #include "proto/control.h"
@@ -184,7 +185,8 @@ Result<void> Kernel::make_control() {
       .shutdown = [this] { begin_shutdown(tasks_end_max_ns); },
       .take_new_monitor =
           [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
-      .measure = [this](const nlohmann::json& request) { return measure_->run(request); }});
+      .measure = [this](const nlohmann::json& request) { return measure_->run(request); },
+      .count_frames = [this] { return count_frames(config_.self, *home_); }});
   control_.emplace(*loop_, [this](const ConnectionPtr& connection,
                                   machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;

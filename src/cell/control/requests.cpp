@@ -87,6 +87,7 @@ void Requests::dispatch(const ConnectionPtr& connection, const Json& request,
   if (op == "fault") return fault(connection, request);
   if (op == "adopt") return adopt(connection, descriptors);
   if (op == "bench") return measure(connection, request);
+  if (op == "frames") return run_errand(connection, [this] { return context_.count_frames(); });
   if (op == "shutdown") {
     connection->send(Json{{"ok", true}});
     return context_.shutdown();

@@ -32,6 +32,7 @@ struct RequestContext {
   std::function<void()> shutdown;
   std::function<Result<void>(UniqueFd channel)> take_new_monitor;
   std::function<Result<nlohmann::json>(const nlohmann::json& request)> measure;  // as an errand
+  std::function<nlohmann::json()> count_frames;                                  // as an errand
 };
 
 class Requests {

@@ -8,6 +8,7 @@
 #include "cell/boot/panic_record.h"
 #include "cell/boot/published.h"
 #include "cell/control/cell_list.h"
+#include "cell/frames/pfdat.h"
 #include "machine/node_header.h"
 #include "proto/runtime_dir.h"
 
@@ -57,6 +58,7 @@ struct Survey::Roots {
   CarefulCopy<machine::NodeHeader> header;
   CarefulCopy<CellRoot> cell;
   CarefulCopy<HomeRoot> home;
+  CarefulCopy<PfdatTable> frames;
 };
 
 Survey::Survey(const Config& config, const Membership& membership)
@@ -86,6 +88,9 @@ Result<Survey::Roots> Survey::roots_of(CellId cell) {
   auto home = reader.read<HomeRoot>(roots->cell->home_root);
   if (!home) return fail(home.error());
   roots->home = *home;
+  auto frames = reader.read<PfdatTable>(roots->home->pfdats);
+  if (!frames) return fail(frames.error());
+  roots->frames = *frames;
   return roots;
 }
 
@@ -135,9 +140,10 @@ Json Survey::cell_status(CellId cell, CellSet live) {
   }
   const machine::NodeHeader& header = *roots->header;
   const HomeRoot& home = *roots->home;
-  const auto mib = [](const std::atomic<std::uint64_t>& pages) {
-    return static_cast<double>(pages.load()) * bytes_per_page / (1 << 20);
+  const auto mib = [](std::uint64_t pages) {
+    return static_cast<double>(pages) * bytes_per_page / (1 << 20);
   };
+  const auto& in_segments = roots->frames->counts[static_cast<std::size_t>(FrameState::segment)];
   const bool draining = header.state.load() == static_cast<std::uint32_t>(CellState::draining);
   return {{"id", cell},
           {"state", draining ? "draining" : "up"},
@@ -148,8 +154,8 @@ Json Survey::cell_status(CellId cell, CellSet live) {
           {"clock", header.clock_word.load()},
           {"tasks", roots->cell->tasks.count.load()},
           {"memory",
-           {{"total_mib", mib(home.pages_total)},
-            {"segments_mib", mib(home.pages_in_segments)},
+           {{"total_mib", mib(roots->frames->pages)},
+            {"segments_mib", mib(in_segments.load())},
             {"segments", home.segment_count.load()},
             {"torn_pages", home.pages_torn.load()},
             {"open_to_own_tasks_pages", home.pages_open_own.load()},

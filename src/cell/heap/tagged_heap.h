@@ -66,8 +66,15 @@ class TaggedHeap {
   // Null when the heap is full. Objects are aligned to 64 bytes.
   template <Tagged T, class... Arguments>
   T* create(Arguments&&... arguments) {
+    return create_sized<T>(sizeof(T), std::forward<Arguments>(arguments)...);
+  }
+  // The head of an array: `bytes` in all, at least sizeof(T). What follows it is for the caller to
+  // make; it may hold old bytes. Goes by destroy_sized with the same size.
+  template <Tagged T, class... Arguments>
+  T* create_sized(std::size_t bytes, Arguments&&... arguments) {
     static_assert(alignof(T) <= 64, "the heap aligns to 64 bytes");
-    void* memory = allocate(sizeof(T));
+    HIVE_CHECK(bytes >= sizeof(T));
+    void* memory = allocate(bytes);
     if (memory == nullptr) return nullptr;
     const std::uint32_t count = next_count(memory);
     T* object = new (memory) T(std::forward<Arguments>(arguments)...);
@@ -77,13 +84,17 @@ class TaggedHeap {
   }
   template <Tagged T>
   void destroy(T* object) {
+    destroy_sized(object, sizeof(T));
+  }
+  template <Tagged T>
+  void destroy_sized(T* object, std::size_t bytes) {
     if (object == nullptr) return;
     HIVE_CHECK(object->tag.type.load(std::memory_order_relaxed) == T::type);  // not freed twice
     object->tag.type.store(0, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);  // no longer believed before it changes
     const std::uint32_t count = object->tag.count.load(std::memory_order_relaxed);
     object->~T();
-    release(object, sizeof(T), count);
+    release(object, bytes, count);
   }
 
   std::size_t bytes_used() const;

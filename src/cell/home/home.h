@@ -63,7 +63,7 @@
 #include <hive/error.h>
 #include <hive/window.h>
 #include "base/time.h"
-#include "cell/home/frame_allocator.h"
+#include "cell/frames/frame_table.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
 #include "cell/home/page_calls.h"
@@ -175,6 +175,10 @@ class Home {
   // Makes memory of freed segments usable again. May take a microsecond for each page of them.
   void clean_up();
   bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
+  // Counts all frames anew, and compares with what segments, locks and the rest should have.
+  // Errors: corrupt, with words that say what does not add up.
+  Result<void> check_frames() const;
+  std::uint64_t frames_in(FrameState state) const { return frames_.count(state); }
 
  private:
   using PageRange = machine::PageRange;
@@ -185,7 +189,7 @@ class Home {
   using ClientRef = std::shared_ptr<Client>;
 
   static std::uint64_t hive_now() { return now_ns(); }
-  Home(Parts parts, Publisher publisher);
+  Home(Parts parts, Publisher publisher, FrameTable frames);
 
   // home_clients.cpp
   Result<ClientRef> client_locked(ClientId id) const;
@@ -218,11 +222,12 @@ class Home {
 
   // home_memory.cpp. Those that take the Lock release it for a while: what was looked up before is
   // to be looked up again.
-  std::optional<PageRange> allocate(Lock& lock, std::uint32_t pages);
+  std::optional<PageRange> allocate(Lock& lock, std::uint32_t pages, FrameState use);
   void take_back(std::span<const PageRange> ranges) const;
   Result<void> refill(PageRange range) const;
   void clean_up_locked(Lock& lock);
   void clean_range(Lock& lock, PageRange range);
+  void begin_cleaning_locked(PageRange range);
   // `content`: null for zeros.
   Result<void> renew(Lock& lock, PageRange torn_run, const std::vector<std::byte>* content);
   struct Restore {
@@ -308,7 +313,7 @@ class Home {
   std::condition_variable calls_done_;  // a page call has ended, or cleaning has
   // All that follows: guarded by mutex_.
   Publisher publisher_;
-  FrameAllocator frames_;
+  FrameTable frames_;
   PageBits torn_;
   PageBits restoring_;  // torn, and about to have their last committed content again
   PageBits touched_;  // was given to somebody since it was last refilled

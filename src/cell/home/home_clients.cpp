@@ -15,15 +15,19 @@ namespace cause = proto::cause;
 Result<std::unique_ptr<Home>> Home::create(Parts parts) {
   HIVE_CHECK(parts.heap != nullptr);
   HIVE_CHECK(parts.memory != nullptr);
-  auto publisher = Publisher::create(*parts.heap, parts.self, parts.layout.user_pages());
+  auto publisher = Publisher::create(*parts.heap, parts.self);
   if (!publisher) return fail(publisher.error());
-  return std::unique_ptr<Home>(new Home(std::move(parts), std::move(*publisher)));
+  auto frames = FrameTable::create(*parts.heap, parts.layout.user_pages());
+  if (!frames) return fail(frames.error());
+  (*publisher).root()->pfdats = reinterpret_cast<std::uintptr_t>(&frames->published());
+  return std::unique_ptr<Home>(
+      new Home(std::move(parts), std::move(*publisher), std::move(*frames)));
 }
 
-Home::Home(Parts parts, Publisher publisher)
+Home::Home(Parts parts, Publisher publisher, FrameTable frames)
     : parts_(std::move(parts)),
       publisher_(std::move(publisher)),
-      frames_(parts_.layout.user_pages()),
+      frames_(std::move(frames)),
       torn_(parts_.layout.user_pages()),
       restoring_(parts_.layout.user_pages()),
       touched_(parts_.layout.user_pages()) {}

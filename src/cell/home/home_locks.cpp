@@ -29,7 +29,7 @@ void announce_change(SharedLock& lock) {
 Result<SharedLock*> Home::make_lock(Lock& lock, ClientId id, SegmentId segment_id, LockKind kind,
                                     std::string_view name) {
   if (locks_.size() >= locks_max) return fail(Code::exhausted, cause::object_limit, parts_.self);
-  const auto page = allocate(lock, 1);
+  const auto page = allocate(lock, 1, FrameState::lock);
   if (!page) return fail(Code::exhausted, cause::no_room, parts_.self);
   // The mutex was free for a while.
   const auto client = client_locked(id);
@@ -40,9 +40,10 @@ Result<SharedLock*> Home::make_lock(Lock& lock, ClientId id, SegmentId segment_i
   }
   if (shared != nullptr) {
     touched_.assign(*page, true);
+    frames_.set_owner(*page, segment_id);
     return &locks_.add(segment_id, kind, name, page->first, shared);
   }
-  frames_.free(*page);
+  frames_.free_untouched(*page);
   if (known != nullptr) return known;
   if (!client) return fail(client.error());
   if (!(*client)->opens.contains(segment_id)) {
@@ -221,8 +222,7 @@ void Home::remove_locks_locked(SegmentId segment) {
   for (const SharedLock& lock : locks_.remove_segment(segment)) {
     HIVE_CHECK(lock.openers.empty());
     parts_.heap->destroy(lock.shared);
-    dirty_.push_back({lock.page, 1});
-    root()->pages_being_cleaned.fetch_add(1, std::memory_order_relaxed);
+    begin_cleaning_locked({lock.page, 1});
   }
 }
 

@@ -20,13 +20,14 @@ constexpr std::uint64_t cleaning_wait_max_ns = 1'000'000'000;
 
 }  // namespace
 
-std::optional<machine::PageRange> Home::allocate(Lock& lock, std::uint32_t pages) {
-  if (auto range = frames_.allocate(pages)) return range;
+std::optional<machine::PageRange> Home::allocate(Lock& lock, std::uint32_t pages,
+                                                 FrameState use) {
+  if (auto range = frames_.allocate(pages, use)) return range;
   for (int i = 0; i < allocate_attempts_max; ++i) {
     calls_done_.wait_for(lock, std::chrono::nanoseconds(cleaning_wait_max_ns),
                          [this] { return !cleaning_; });
     clean_up_locked(lock);
-    if (auto range = frames_.allocate(pages)) return range;
+    if (auto range = frames_.allocate(pages, use)) return range;
     if (dirty_.empty()) break;
     wait_for_calls(lock, PageRange(dirty_.front()));
   }
@@ -63,12 +64,48 @@ void Home::clean_range(Lock& lock, PageRange range) {
   end_call_locked(ticket);
   if (filled) {
     touched_.assign(range, false);
-    frames_.free(range);
-    root()->pages_being_cleaned.fetch_sub(range.count, std::memory_order_relaxed);
+    frames_.end_cleaning(range);
   } else {
     dirty_.push_back(range);
   }
   dirty_count_.store(dirty_.size(), std::memory_order_relaxed);
+}
+
+// The use of the frames has ended, and somebody may still see them.
+void Home::begin_cleaning_locked(PageRange range) {
+  frames_.begin_cleaning(range);
+  dirty_.push_back(range);
+  dirty_count_.store(dirty_.size(), std::memory_order_relaxed);
+}
+
+Result<void> Home::check_frames() const {
+  const Lock lock(mutex_);
+  if (auto sound = frames_.check(); !sound) return sound;
+  const auto differs = [this](const char* what) {
+    return fail(Code::corrupt, what, parts_.self);
+  };
+  std::uint64_t in_segments = 0;
+  for (const auto& [id, segment] : segments_) {
+    in_segments += segment.pages.count;
+    if (!frames_.all(segment.pages, FrameState::segment, id)) {
+      return differs("a segment has frames that are not its own");
+    }
+  }
+  for (const auto& [id, shared] : locks_.all()) {
+    if (!frames_.all({shared.page, 1}, FrameState::lock, shared.segment)) {
+      return differs("a lock has a frame that is not its own");
+    }
+  }
+  // One range may be out of the list, with whoever cleans it.
+  std::uint64_t to_clean = 0;
+  for (const PageRange range : dirty_) to_clean += range.count;
+  const std::uint64_t cleaning = frames_.count(FrameState::cleaning);
+  if (in_segments != frames_.count(FrameState::segment) ||
+      locks_.size() != frames_.count(FrameState::lock) || to_clean > cleaning ||
+      (to_clean < cleaning && !cleaning_)) {
+    return differs("frames are in use that nobody has, or the other way round");
+  }
+  return {};
 }
 
 // Gives torn pages new memory and makes them plain again. No call is on them, and none can begin.
@@ -174,10 +211,12 @@ void Home::set_torn_locked(PageRange range, bool torn) {
   Segment* segment = segment_at_locked(range.first);
   HIVE_CHECK(segment != nullptr);
   if (torn) {
+    frames_.lose(range);
     root()->pages_torn.fetch_add(changed, std::memory_order_relaxed);
     segment->record->torn_pages.fetch_add(changed, std::memory_order_relaxed);
     segment->record->losses.fetch_add(1, std::memory_order_release);
   } else {
+    frames_.regain(range);
     root()->pages_torn.fetch_sub(changed, std::memory_order_relaxed);
     segment->record->torn_pages.fetch_sub(changed, std::memory_order_relaxed);
   }

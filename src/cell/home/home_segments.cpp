@@ -81,10 +81,10 @@ Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std
   if (auto sound = check_create(name, bytes); !sound) return fail(sound.error());
   Lock lock(mutex_);
   const auto count = static_cast<std::uint32_t>((bytes + page_bytes - 1) / page_bytes);
-  const auto pages = allocate(lock, count);
+  const auto pages = allocate(lock, count, FrameState::segment);
   if (!pages) return fail(Code::exhausted, cause::no_room, parts_.self);
   const auto refuse = [&](Code code, const char* why) {
-    frames_.free(*pages);  // nobody was given any of it
+    frames_.free_untouched(*pages);  // nobody was given any of it
     return fail(code, why, parts_.self);
   };
   const auto client = client_locked(id);
@@ -106,7 +106,7 @@ Result<SegmentView> Home::create_segment(ClientId id, std::string_view name, std
   names_.emplace(segment.name, segment.id);
   by_page_.emplace(pages->first, segment.id);
   (*client)->opens[segment.id] = 1;
-  root()->pages_in_segments.fetch_add(pages->count, std::memory_order_relaxed);
+  frames_.set_owner(*pages, segment.id);
   return view_of(segment);
 }
 
@@ -187,13 +187,8 @@ void Home::forget_segment_locked(Segment& segment, Outcomes& out) {
 
   root()->pages_torn.fetch_sub(torn_.assign(pages, false), std::memory_order_relaxed);
   restoring_.assign(pages, false);
-  root()->pages_in_segments.fetch_sub(pages.count, std::memory_order_relaxed);
-  for (const PageRange clean : touched_.runs(pages, false)) frames_.free(clean);
-  for (const PageRange used : touched_.runs(pages, true)) {
-    dirty_.push_back(used);
-    root()->pages_being_cleaned.fetch_add(used.count, std::memory_order_relaxed);
-  }
-  dirty_count_.store(dirty_.size(), std::memory_order_relaxed);
+  for (const PageRange clean : touched_.runs(pages, false)) frames_.free_untouched(clean);
+  for (const PageRange used : touched_.runs(pages, true)) begin_cleaning_locked(used);
 }
 
 }  // namespace hive::cell

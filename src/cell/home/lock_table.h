@@ -61,6 +61,7 @@ class LockTable {
 
   std::size_t size() const { return by_id_.size(); }
   std::map<ObjectId, SharedLock>& all() { return by_id_; }
+  const std::map<ObjectId, SharedLock>& all() const { return by_id_; }
 
  private:
   std::map<ObjectId, SharedLock> by_id_;

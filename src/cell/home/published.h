@@ -96,10 +96,8 @@ struct HomeRoot {
   std::atomic<std::uint64_t> segment_changes{0};
   std::uint64_t windows = 0;               // address of the WindowTable
   std::uint64_t blocked = 0;               // address of the BlockedRing
+  std::uint64_t pfdats = 0;                // address of the PfdatTable
   std::atomic<std::uint64_t> clients{0};
-  std::atomic<std::uint64_t> pages_total{0};
-  std::atomic<std::uint64_t> pages_in_segments{0};
-  std::atomic<std::uint64_t> pages_being_cleaned{0};  // freed, not yet usable again
   std::atomic<std::uint64_t> pages_open_own{0};       // in windows of this cell's processes
   std::atomic<std::uint64_t> pages_open_others{0};    // in windows of other cells' processes
   std::atomic<std::uint64_t> pages_torn{0};

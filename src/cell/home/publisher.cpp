@@ -23,7 +23,7 @@ void conclude(std::atomic<std::uint32_t>& version) {
 
 }  // namespace
 
-Result<Publisher> Publisher::create(TaggedHeap& heap, CellId self, std::uint32_t pages_total) {
+Result<Publisher> Publisher::create(TaggedHeap& heap, CellId self) {
   Publisher made(heap, self);
   made.root_ = heap.create<HomeRoot>();
   made.windows_ = heap.create<WindowTable>();
@@ -33,7 +33,6 @@ Result<Publisher> Publisher::create(TaggedHeap& heap, CellId self, std::uint32_t
   }
   made.root_->windows = address_of(made.windows_);
   made.root_->blocked = address_of(made.blocked_);
-  made.root_->pages_total.store(pages_total, std::memory_order_relaxed);
   for (std::size_t i = windows_max; i > 0; --i) {
     made.free_windows_.push_back(static_cast<std::uint32_t>(i - 1));
   }

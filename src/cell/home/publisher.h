@@ -27,7 +27,7 @@ struct BlockedNote {
 class Publisher {
  public:
   // Errors: exhausted (the heap is full).
-  static Result<Publisher> create(TaggedHeap& heap, CellId self, std::uint32_t pages_total);
+  static Result<Publisher> create(TaggedHeap& heap, CellId self);
   Publisher(Publisher&& other) noexcept;
   Publisher& operator=(Publisher&&) = delete;
   ~Publisher();

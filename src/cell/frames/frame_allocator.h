@@ -18,6 +18,11 @@ class FrameAllocator {
   // A range that was allocated, or a part of one.
   void free(machine::PageRange range);
   std::uint32_t free_pages() const { return free_pages_; }
+  // visit(PageRange) for each free run, in order.
+  template <class Visit>
+  void visit(Visit visit) const {
+    for (const auto& [first, length] : free_) visit(machine::PageRange{first, length});
+  }
 
  private:
   std::map<std::uint32_t, std::uint32_t> free_;  // first page -> length; never adjacent

@@ -1,4 +1,4 @@
-#include "cell/home/frame_allocator.h"
+#include "cell/frames/frame_allocator.h"
 
 #include "base/check.h"
 

@@ -1,0 +1,157 @@
+#include "cell/frames/frame_table.h"
+
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+
+namespace hive::cell {
+
+using machine::PageRange;
+
+namespace {
+
+bool is_odd(const Pfdat& frame) { return frame.sequence.load(std::memory_order_relaxed) % 2 != 0; }
+
+// Before anything of the frame changes, or after everything has. The fences keep it so for readers
+// on other cells.
+void make_odd(Pfdat& frame) {
+  if (is_odd(frame)) return;
+  frame.sequence.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+void make_even(Pfdat& frame) {
+  if (is_odd(frame)) frame.sequence.fetch_add(1, std::memory_order_release);
+}
+
+}  // namespace
+
+Result<FrameTable> FrameTable::create(TaggedHeap& heap, std::uint32_t pages) {
+  auto* table = heap.create_sized<PfdatTable>(PfdatTable::bytes_for(pages));
+  if (table == nullptr) {
+    return fail(Code::exhausted, "the kernel's heap has no room for the pfdats of its frames");
+  }
+  table->pages = pages;
+  for (std::uint32_t page = 0; page < pages; ++page) new (&table->at(page)) Pfdat;
+  FrameTable made(heap, table);
+  made.count_of(FrameState::free).store(pages);
+  return made;
+}
+
+FrameTable::FrameTable(FrameTable&& other) noexcept
+    : heap_(other.heap_),
+      table_(std::exchange(other.table_, nullptr)),
+      free_(std::move(other.free_)) {}
+
+FrameTable::~FrameTable() {
+  if (table_ != nullptr) heap_->destroy_sized(table_, PfdatTable::bytes_for(table_->pages));
+}
+
+void FrameTable::move(PageRange range, FrameState from, FrameState to) {
+  HIVE_CHECK(range.end() <= table_->pages);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) {
+    auto& state = table_->at(page).state;
+    HIVE_CHECK(state.load(std::memory_order_relaxed) == from);
+    state.store(to, std::memory_order_relaxed);
+  }
+  count_of(from).fetch_sub(range.count, std::memory_order_relaxed);
+  count_of(to).fetch_add(range.count, std::memory_order_relaxed);
+}
+
+FrameState FrameTable::use_of(PageRange range) const {
+  HIVE_CHECK(range.count > 0 && range.end() <= table_->pages);
+  const FrameState use = table_->at(range.first).state.load(std::memory_order_relaxed);
+  HIVE_CHECK(use == FrameState::segment || use == FrameState::lock);
+  return use;
+}
+
+std::optional<PageRange> FrameTable::allocate(std::uint32_t pages, FrameState use) {
+  const auto range = free_.allocate(pages);
+  if (range) move(*range, FrameState::free, use);
+  return range;
+}
+
+void FrameTable::set_owner(PageRange range, std::uint64_t owner) {
+  (void)use_of(range);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) {
+    table_->at(page).owner.store(owner, std::memory_order_relaxed);
+  }
+}
+
+void FrameTable::free_untouched(PageRange range) {
+  if (range.count == 0) return;
+  const FrameState use = use_of(range);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) {
+    table_->at(page).owner.store(0, std::memory_order_relaxed);
+    make_even(table_->at(page));
+  }
+  move(range, use, FrameState::free);
+  free_.free(range);
+}
+
+void FrameTable::begin_cleaning(PageRange range) {
+  lose(range);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) {
+    table_->at(page).owner.store(0, std::memory_order_relaxed);
+  }
+  move(range, use_of(range), FrameState::cleaning);
+}
+
+void FrameTable::end_cleaning(PageRange range) {
+  move(range, FrameState::cleaning, FrameState::free);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) make_even(table_->at(page));
+  free_.free(range);
+}
+
+void FrameTable::lose(PageRange range) {
+  (void)use_of(range);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) make_odd(table_->at(page));
+}
+
+void FrameTable::regain(PageRange range) {
+  (void)use_of(range);
+  for (std::uint32_t page = range.first; page < range.end(); ++page) make_even(table_->at(page));
+}
+
+bool FrameTable::all(PageRange range, FrameState state, std::uint64_t owner) const {
+  if (range.end() > table_->pages) return false;
+  for (std::uint32_t page = range.first; page < range.end(); ++page) {
+    const Pfdat& frame = table_->at(page);
+    if (frame.state.load() != state || frame.owner.load() != owner) return false;
+  }
+  return true;
+}
+
+Result<void> FrameTable::check() const {
+  std::array<std::uint64_t, frame_states> seen{};
+  for (std::uint32_t page = 0; page < table_->pages; ++page) {
+    const Pfdat& frame = table_->at(page);
+    const FrameState state = frame.state.load();
+    if (state >= FrameState::count_) {
+      return fail(Code::corrupt, "a frame is in a state that there is not");
+    }
+    ++seen[static_cast<std::size_t>(state)];
+    const bool must_be_even = state == FrameState::free;
+    const bool must_be_odd = state == FrameState::cleaning;
+    if ((must_be_even && is_odd(frame)) || (must_be_odd && !is_odd(frame))) {
+      return fail(Code::corrupt, "the sequence number of a frame does not go with its state");
+    }
+    const bool is_used = state == FrameState::segment || state == FrameState::lock;
+    if (!is_used && frame.owner.load() != 0) {
+      return fail(Code::corrupt, "a frame that is not used has an owner");
+    }
+  }
+  for (std::size_t i = 0; i < frame_states; ++i) {
+    if (seen[i] != table_->counts[i].load()) {
+      return fail(Code::corrupt, "the count of frames in a state is not that of the pfdats");
+    }
+  }
+  bool are_free = free_.free_pages() == count(FrameState::free);
+  free_.visit([&](PageRange run) { are_free = are_free && all(run, FrameState::free, 0); });
+  if (!are_free) {
+    return fail(Code::corrupt, "the runs of free frames are not those of the pfdats");
+  }
+  return {};
+}
+
+}  // namespace hive::cell
