@@ -119,13 +119,43 @@ bool serve_fault(const siginfo_t* info, const void* ucontext,
   return false;
 }
 
+// Lets faults through while a fault is served: reading the memory of a cell that has died is one,
+// which the copy routine expects, and which would end the process if it were blocked. Linux does
+// not block them for our handler; what was put over it and calls it (a handler of the program, a
+// sanitizer) may have done so.
+class FaultsLetThrough {
+ public:
+  FaultsLetThrough() noexcept {
+    sigset_t faults;
+    ::sigemptyset(&faults);
+    ::sigaddset(&faults, SIGBUS);
+    ::sigaddset(&faults, SIGSEGV);
+    ::pthread_sigmask(SIG_UNBLOCK, &faults, &before_);
+  }
+  FaultsLetThrough(const FaultsLetThrough&) = delete;
+  FaultsLetThrough& operator=(const FaultsLetThrough&) = delete;
+  ~FaultsLetThrough() {
+    if (::sigismember(&before_, SIGBUS) == 0 && ::sigismember(&before_, SIGSEGV) == 0) return;
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t before_;
+};
+
+bool serve_with_faults_let_through(const siginfo_t* info, const void* ucontext,
+                                   std::optional<Error>& unserved) noexcept {
+  const FaultsLetThrough let_through;
+  return serve_fault(info, ucontext, unserved);
+}
+
 }  // namespace
 
 void handle_fault(int signal, siginfo_t* info, void* ucontext) noexcept {
   if (safe_copy_fixup(ucontext)) return;
   const int saved = errno;
   std::optional<Error> unserved;
-  if (!serve_fault(info, ucontext, unserved)) {
+  if (!serve_with_faults_let_through(info, ucontext, unserved)) {
     errno = saved;
     if (unserved && has_guard()) {
       // As a return does: what came before our handler and called it may have blocked signals.

@@ -6,6 +6,7 @@
 #include "lib/causes.h"
 #include "lib/deadline.h"
 #include "lib/patience.h"
+#include "lib/thread_sanitizer.h"
 #include "proto/causes.h"
 
 namespace hive::lib {
@@ -124,6 +125,7 @@ Result<void> LockImpl::try_lock() {
   const auto found = exchange(0, token_);
   if (!found) return fail(found.error());
   if (*found != 0) return failed(Code::busy, "another task holds the mutex");
+  order_after_release(word());
   return {};
 }
 
@@ -137,7 +139,10 @@ Result<void> LockImpl::lock(std::uint64_t deadline_ns) {
     if (auto sound = check(); !sound) return sound;
     auto found = exchange(0, mine);
     if (!found) return fail(found.error());
-    if (*found == 0) return {};
+    if (*found == 0) {
+      order_after_release(word());
+      return {};
+    }
     // From here on we take it as one who may have left others asleep behind him.
     mine = token_ | lock_waiters;
     if ((*found & lock_waiters) == 0) {
@@ -156,6 +161,7 @@ Result<void> LockImpl::lock(std::uint64_t deadline_ns) {
 
 Result<void> LockImpl::unlock() {
   if (auto usable = session_->check(); !usable) return usable;
+  order_before_acquire(word());
   auto found = exchange(token_, 0);
   if (!found) return fail(found.error());
   if (*found == token_) return {};

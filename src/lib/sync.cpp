@@ -6,6 +6,7 @@
 #include "lib/deadline.h"
 #include "lib/name_copy.h"
 #include "lib/segment_impl.h"
+#include "lib/thread_sanitizer.h"
 
 namespace hive {
 namespace {
@@ -68,8 +69,10 @@ Result<Barrier> Barrier::open(const Segment& segment, std::string_view name,
 }
 
 Result<void> Barrier::arrive_and_wait(std::chrono::nanoseconds timeout) {
+  lib::order_before_acquire(segment_.get());
   auto all = call_waiting(*segment_, GateOp::barrier_arrive, id_, timeout);
   if (!all) return fail(all.error());
+  lib::order_after_release(segment_.get());
   return {};
 }
 

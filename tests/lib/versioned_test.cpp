@@ -206,7 +206,9 @@ void kill_writers(Segment& segment, const std::function<int(Child&)>& body, int 
   RandomMoments moments;
   std::uint64_t reads = 0;
   std::uint64_t published = 0;
-  for (int round = 0; round < rounds; ++round) {
+  constexpr std::uint64_t enough = 5000;  // on a busy machine a writer gets little done in a round
+  for (int round = 0; round < rounds || published <= enough; ++round) {
+    ASSERT_LT(round, 100 * rounds);
     Child writer(body);
     ASSERT_TRUE(writer.hear());
     read_until_death<T>(segment, writer, moments, reads, published);
@@ -215,7 +217,6 @@ void kill_writers(Segment& segment, const std::function<int(Child&)>& body, int 
   }
   std::printf("%llu reads of %llu versions\n", static_cast<unsigned long long>(reads),
               static_cast<unsigned long long>(published));
-  EXPECT_GT(published, 5000U);
 }
 
 TEST_P(VersionedTest, NoReaderEverSeesAMixtureThoughWritersAreKilled) {
