@@ -72,6 +72,7 @@ void Kernel::come_up() {
 // stops it. Ticks fall on multiples of their length, on all cells at once: waking a processor that
 // sleeps costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
+  become_tick_thread();
   const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
     return (now / length + 1) * length;
   };
