@@ -55,6 +55,7 @@ void Kernel::go() {
   gates_->start();
   receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
   membership_->start();
+  membership_->set_reboots(true);
   if (config_.joins()) machine::fault_point(machine::FaultPoint::join_announce);
   // One that comes back is up once the others have taken it in.
   if (!config_.joins()) come_up();

@@ -64,7 +64,7 @@ ThreadTimes read_thread_times(int pid) {
       seen.is_tick = std::string(name + 1, name_end) == tick_thread_name;
     }
     const char state = name_end != nullptr && name_end[1] == ' ' ? name_end[2] : '?';
-    seen.is_runnable = state == 'R';
+    seen.would_run = state == 'R' || state == 'D';
     if (name_end != nullptr) seen.processor = processor_in(name_end + 1);
     times.is_stopped |= state == 'T' || state == 't';
     times.threads.emplace(id, seen);
@@ -146,8 +146,8 @@ Probe::Verdict Probe::judge_threads() {
     const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
     const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
     const bool ran_enough = (ran_ns_[id] += ran) >= ran_enough_ns;
-    const bool waits = thread.is_runnable && ran < probe_look_ns / 2;
-    all_sleep_ &= !thread.is_runnable;
+    const bool waits = thread.would_run && ran < probe_look_ns / 2;
+    all_sleep_ &= !thread.would_run;
     one_waits |= waits;
     one_ran_enough |= ran_enough;
     tick_waits |= thread.is_tick && waits;

@@ -17,7 +17,7 @@ namespace hive::cell {
 struct ThreadTimes {
   struct Thread {
     std::uint64_t run_ns = 0;
-    bool is_runnable = false;
+    bool would_run = false;  // it has a processor, waits for one, or for Linux: memory, a lock
     bool is_tick = false;  // by its name: the one that advances the clock word
     int processor = -1;  // where it ran last, and where its timers are
   };
