@@ -95,13 +95,20 @@ void Judge::judge_the_voted_out(Case& now) const {
 
 // An error is right only where somebody died who had to do with it.
 void Judge::judge_error(Case& now, const Witnessed& by, const Event& event) const {
+  const Kind* kind = find_kind(now.evidence.fault.kind);
+  const ComponentPlan* plan = plan_.find(by.name);
+  // A task believes what its own cell says, until it goes down with it.
+  if (kind != nullptr && kind->fate == Fate::may_die && plan != nullptr &&
+      now.dead_cells.contains(plan->cell)) {
+    return;
+  }
   const std::string& operation = event.word(0);
   const int home = event.integer(1);
   const std::string& code = event.word(3);
   const int writer = std::atoi(event.word(5).c_str());
   if (now.dead_cells.contains(home)) {
-    // host: it could do nothing with its memory any more.
-    if (code == "cell_down" || code == "timed_out" || code == "host") return;
+    // host, lost: it could do nothing with its memory any more.
+    if (code == "cell_down" || code == "timed_out" || code == "host" || code == "lost") return;
     // Its name goes with it.
     if (operation == "open_home" && (code == "not_found" || code == "busy")) return;
   } else if (code == "lost" && writer >= 0 && now.ended_writers.contains(writer)) {
