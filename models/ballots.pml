@@ -241,8 +241,9 @@ inline release(i) {
 #define DECIDED_BY(i, j, c) \
   (VERDICT(votes[VOTE(i, c, j)]) >= DECIDED_INNOCENT && \
    BALLOT(votes[VOTE(i, c, j)]) == BALLOT(own[AT(i, c)]))
-#define CONDEMNED_ON(i, j, ballot) \
-  (votes[VOTE(i, i, j)] == (ballot) * 16 + DECIDED_GUILTY)
+/* Ballots::is_condemned: after a count of the latest ballot on itself. */
+#define IS_CONDEMNED \
+  (decided == DECIDED_GUILTY || decided == 0 && n > 1 && 2 * guilty > n)
 
 /* Ballots::on_fence. */
 inline decide(i) {
@@ -252,10 +253,12 @@ inline decide(i) {
   if
   :: asked[AT(i, from)] ->
      asked[AT(i, from)] = 0;
+     find_largest(i, i);
+     count(i, i, largest);
      if
-     :: from == i && !ANY(CONDEMNED_ON, i, contested[i]) ->
-        own[AT(i, i)] = contested[i] * 16 + DECIDED_INNOCENT
-     :: from != i && !ANY(DECIDED_BY, i, from) && VERDICT(own[AT(i, from)]) <= GUILTY ->
+     :: IS_CONDEMNED
+     :: !IS_CONDEMNED && from == i -> own[AT(i, i)] = contested[i] * 16 + DECIDED_INNOCENT
+     :: !IS_CONDEMNED && from != i && !ANY(DECIDED_BY, i, from) && VERDICT(own[AT(i, from)]) <= GUILTY ->
         own[AT(i, from)] = own[AT(i, from)] + 2
      :: else
      fi;

@@ -1,7 +1,6 @@
 #include "campaign/driver/campaign.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -38,15 +37,6 @@ Json kernels_json(const std::vector<Kernel>& kernels) {
   return list;
 }
 
-std::string make_directory() {
-  const char* root = std::getenv("TMPDIR");
-  std::string path = fmt::format("{}/hive-campaign-XXXXXX", root != nullptr ? root : "/tmp");
-  if (::mkdtemp(path.data()) == nullptr) {
-    throw std::runtime_error("no directory can be made for the campaign in " + path);
-  }
-  return path;
-}
-
 }  // namespace
 
 struct Campaign::Round {
@@ -73,29 +63,25 @@ struct Campaign::Round {
 Campaign::Campaign(Options options)
     : options_(std::move(options)), kinds_(chosen_kinds(options_.kinds, options_.cells)) {
   if (kinds_.empty()) throw std::runtime_error("--kinds names no kind that there is");
-  dir_ = make_directory();
   // Crashes dump core here, as they would in earnest; the dumps go with the directory.
   const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   ::setrlimit(RLIMIT_CORE, &unlimited);
 }
 
 Campaign::~Campaign() {
+  if (options_.keep.empty() && !report_.any_escaped()) return;
+  dir_.keep(rounds_);
   std::error_code error;
-  if (!options_.keep.empty() || report_.any_escaped()) {
-    const std::string kept = options_.keep.empty() ? dir_ : options_.keep;
-    for (int round = 1; round <= rounds_; ++round) {
-      // Sockets can not be copied.
-      fs::remove_all(fmt::format("{}/{}/run", dir_, round), error);
-    }
-    if (kept != dir_) fs::copy(dir_, kept, fs::copy_options::recursive, error);
-    fmt::print(stderr, "hive: the evidence is in {}\n", kept);
-    if (kept == dir_) return;
+  const std::string& kept = options_.keep.empty() ? dir_.path() : options_.keep;
+  if (!options_.keep.empty()) {
+    fs::copy(dir_.path(), kept, fs::copy_options::recursive, error);
+    fs::remove_all(dir_.path(), error);
   }
-  fs::remove_all(dir_, error);
+  fmt::print(stderr, "hive: the evidence is in {}\n", kept);
 }
 
 std::unique_ptr<Campaign::Round> Campaign::begin_round() {
-  const std::string dir = fmt::format("{}/{}", dir_, ++rounds_);
+  const std::string dir = fmt::format("{}/{}", dir_.path(), ++rounds_);
   fs::create_directories(dir);
   auto round = std::make_unique<Round>(dir, options_, options_.seed);
   if (!round->load.start_missing()) {
@@ -209,6 +195,7 @@ bool Campaign::one_fault(Round& round, const Fault& fault) {
   finish(fault, injection, verdict);
   if (!whole || !verdict.value("escapes", Json::array()).empty()) return false;
   if (!round.load.start_missing()) {
+    if (interrupted() != 0) return false;
     finish(fault, injection,
            {{"escapes",
              {{{"what", "a component can not be started on a cell that came back"},

@@ -10,6 +10,7 @@
 #include "campaign/driver/load.h"
 #include "campaign/driver/machine.h"
 #include "campaign/driver/report.h"
+#include "campaign/driver/work_directory.h"
 
 namespace hive::campaign {
 
@@ -41,7 +42,7 @@ class Campaign {
 
   const Options options_;
   const std::vector<Kind> kinds_;
-  std::string dir_;
+  WorkDirectory dir_;
   int rounds_ = 0;
   Report report_;
 };

@@ -46,6 +46,9 @@ class Injector {
   // injector_cells.cpp
   std::uint64_t noticed_by_others(int cell) const;
   bool await_death(int cell) const;
+  bool is_noticed(int cell, std::uint64_t before) const;
+  void make_calls_to(int cell) const;
+  bool kill_while_it_decides(const Fault& fault, Injection& injection);
   bool kill_at(const Fault& fault, const std::string& point, Random& random, Injection& injection);
   bool corrupt(const Fault& fault, const std::string& structure, Random& random,
                Injection& injection);

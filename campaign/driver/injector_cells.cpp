@@ -1,6 +1,7 @@
 // Faults that a kernel is told to make in itself: it dies at a named point, corrupts what it
 // publishes, stores wildly, sends garbage, accuses falsely.
 
+#include <algorithm>
 #include <csignal>
 
 #include <unistd.h>
@@ -13,6 +14,16 @@ namespace {
 
 constexpr std::uint64_t pass_ns_max = 3'000'000'000;  // until a point is passed under the load
 constexpr std::uint64_t seed_max = 1'000'000'000;
+// Each cell looks at one of the others four times a second; a vote takes its time as well.
+constexpr std::uint64_t notice_ns_max = 2'000'000'000;
+constexpr useconds_t notice_poll_us = 50'000;
+
+// How often a point may be passed without harm before the target dies there: those of its work it
+// passes again and again, the others a few times in a life at most.
+std::uint64_t draw_skip(const std::string& point, bool in_work, Random& random) {
+  if (!in_work || point == "task-start" || point.rfind("join-", 0) == 0) return 0;
+  return random.below(20);
+}
 
 std::uint64_t sum_of(const Json& counters) {
   std::uint64_t sum = 0;
@@ -50,7 +61,7 @@ bool Injector::kill_at(const Fault& fault, const std::string& point, Random& ran
                        Injection& injection) {
   const std::string armed = std::to_string(fault.targets[0]);
   const bool in_work = fault.targets.size() == 1;
-  const std::uint64_t skip = in_work && point != "task-start" ? random.below(20) : 0;
+  const std::uint64_t skip = draw_skip(point, in_work, random);
   if (!machine_.fault({"kill-at", armed, "--point", point, "--skip", std::to_string(skip)})) {
     return false;
   }
@@ -61,6 +72,10 @@ bool Injector::kill_at(const Fault& fault, const std::string& point, Random& ran
   }
   if (point == "task-start") {
     machine_.hive({"run", "--name", Machine::name, "--cell", armed, "--", "true"});
+  } else if (point == "rpc-serve") {
+    make_calls_to(fault.targets[0]);
+  } else if (point == "decide") {
+    return kill_while_it_decides(fault, injection);
   }
   if (!in_work) {
     const bool by_vote = point == "vote" || point == "vote-shown" || point == "alert";
@@ -69,6 +84,39 @@ bool Injector::kill_at(const Fault& fault, const std::string& point, Random& ran
   }
   if (await_death(fault.targets[0])) return true;
   machine_.fault({"kill-at", armed, "--point", "none"});
+  return false;
+}
+
+// Whoever makes a segment asks all other cells whether its name is free.
+void Injector::make_calls_to(int cell) const {
+  const Words words = load_.command_on((cell + 1) % plan_.cells, {"names"});
+  run(words, machine_.environment(), load_.dir() + "/errors", pass_ns_max);
+}
+
+// targets: who holds the fence lock, and who hangs. The votes of two decide nothing as long as the
+// others do not speak: they stand still for so long.
+bool Injector::kill_while_it_decides(const Fault& fault, Injection& injection) {
+  std::vector<Kernel> silent;
+  for (int cell = 0; cell < plan_.cells; ++cell) {
+    const auto found = std::find(fault.targets.begin(), fault.targets.end(), cell);
+    if (found == fault.targets.end()) silent.push_back(machine_.kernel(cell));
+  }
+  injection.must_die = {fault.targets[1]};
+  machine_.kernel(fault.targets[1]).process.signal(SIGSTOP);
+  for (const Kernel& kernel : silent) kernel.process.signal(SIGSTOP);
+  const bool died = await_death(fault.targets[0]);
+  for (const Kernel& kernel : silent) kernel.process.signal(SIGCONT);
+  if (!died) machine_.fault({"kill-at", std::to_string(fault.targets[0]), "--point", "none"});
+  return died;
+}
+
+// Whether the cell has died, or another one has noticed something, by the deadline.
+bool Injector::is_noticed(int cell, std::uint64_t before) const {
+  const std::uint64_t deadline_ns = monotonic_ns() + notice_ns_max;
+  while (monotonic_ns() < deadline_ns && interrupted() == 0) {
+    if (machine_.has_died(cell) || noticed_by_others(cell) > before) return true;
+    ::usleep(notice_poll_us);
+  }
   return false;
 }
 
@@ -90,8 +138,7 @@ bool Injector::corrupt(const Fault& fault, const std::string& structure, Random&
   injection.details["corrupted"] = told;
   // What stays in memory may be read at any time: it goes before the next fault.
   injection.reboot_after = true;
-  ::usleep(250'000);
-  return machine_.has_died(cell) || noticed_by_others(cell) > before;
+  return is_noticed(cell, before);
 }
 
 bool Injector::send_garbage(const Fault& fault, Random& random, Injection& injection) {

@@ -19,8 +19,7 @@ constexpr std::uint64_t boot_ns_max = 60'000'000'000;
 constexpr int watch_ms = 2;  // to see kernels that were added
 
 int parent_of(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = read_of_process(pid, "stat");
   const auto after = text.rfind(')');
   if (after == std::string::npos || text.size() < after + 4) return -1;
   return std::atoi(text.c_str() + after + 4);
@@ -66,26 +65,38 @@ void DeathWatch::watch(const std::stop_token& stop) {
   }
 }
 
-Machine::Machine(MachineOptions options) : options_(std::move(options)) {
+Machine::Machine(MachineOptions options)
+    : options_(std::move(options)), environment_(environment_in(options_.dir)) {
   fs::create_directories(options_.dir + "/run");
   fs::permissions(options_.dir + "/run", fs::perms::owner_all);
-  environment_ = {"HIVE_RUNTIME_DIR=" + options_.dir + "/run",
-                  "XDG_STATE_HOME=" + options_.dir + "/state", std::string("HIVE_MACHINE=") + name,
-                  "HIVE_TEST_MACHINE=1"};
   Words words = {"boot",     "--name",        name,      "--cells", std::to_string(options_.cells),
                  "--memory", options_.memory, "--tries", "0"};
   for (const std::string& defence : options_.sabotage) {
     words.insert(words.end(), {"--sabotage", defence});
   }
-  if (const Done done = hive(words, boot_ns_max); done.status != 0) {
+  Done done;
+  {
+    // A part of a machine could not be taken down in order.
+    const Undisturbed now;
+    done = hive(words, boot_ns_max);
+  }
+  if (done.status != 0) {
     throw std::runtime_error("the machine can not be booted; see " + error_file());
   }
   note_kernels(status());
 }
 
-Machine::~Machine() {
+Machine::~Machine() { shut_down(options_.dir); }
+
+void Machine::shut_down(const std::string& dir) {
   const Undisturbed now;
-  hive({"shutdown", "--name", name}, boot_ns_max);
+  run({helper("hive"), "shutdown", "--name", name}, environment_in(dir), dir + "/errors",
+      boot_ns_max);
+}
+
+Words Machine::environment_in(const std::string& dir) {
+  return {"HIVE_RUNTIME_DIR=" + dir + "/run", "XDG_STATE_HOME=" + dir + "/state",
+          std::string("HIVE_MACHINE=") + name, "HIVE_TEST_MACHINE=1"};
 }
 
 Words Machine::environment_of(int cell) const {
@@ -94,7 +105,7 @@ Words Machine::environment_of(int cell) const {
   return words;
 }
 
-std::string Machine::helper(const std::string& program) const {
+std::string Machine::helper(const std::string& program) {
   const fs::path own = fs::read_symlink("/proc/self/exe").parent_path() / program;
   if (fs::exists(own)) return own.string();
   // Installed: the helpers lie in libexec/hive, the command in bin.

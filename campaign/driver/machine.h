@@ -58,11 +58,13 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();  // nothing of it is left
+  // Takes down what there is of a machine whose files lie in `dir`.
+  static void shut_down(const std::string& dir);
 
   int cells() const { return options_.cells; }
   const Words& environment() const { return environment_; }
   Words environment_of(int cell) const;
-  std::string helper(const std::string& program) const;  // a program of this build
+  static std::string helper(const std::string& program);  // a program of this build
 
   Done hive(Words arguments, std::uint64_t timeout_ns = 20'000'000'000) const;
   bool fault(Words arguments) const;
@@ -87,8 +89,10 @@ class Machine {
   std::string error_file() const { return options_.dir + "/errors"; }
 
  private:
+  static Words environment_in(const std::string& dir);
+
   const MachineOptions options_;
-  Words environment_;
+  const Words environment_;
   DeathWatch deaths_;
 };
 

@@ -1,19 +1,20 @@
 #include "campaign/driver/target.h"
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 namespace hive::campaign {
 namespace {
 
+constexpr std::size_t process_text_max = std::size_t{1} << 20;
+
 Words command_line(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = read_of_process(pid, "cmdline");
   Words words;
   for (std::size_t at = 0; at < text.size();) {
     words.emplace_back(text.c_str() + at);
@@ -23,6 +24,19 @@ Words command_line(int pid) {
 }
 
 }  // namespace
+
+std::string read_of_process(int pid, const char* what) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/" + what;
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  std::array<char, 4096> bytes;
+  while (file && text.size() < process_text_max) {
+    const ssize_t n = ::read(file.get(), bytes.data(), bytes.size());
+    if (n <= 0) break;
+    text.append(bytes.data(), static_cast<std::size_t>(n));
+  }
+  return text;
+}
 
 Target Target::pin(int pid, const std::function<bool(const Words&)>& is_it) {
   Target target;

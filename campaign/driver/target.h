@@ -30,6 +30,9 @@ class Target {
   std::shared_ptr<Descriptor> pidfd_;
 };
 
+// A file of /proc/PID. What is gone, or goes while it is read, is empty: a stream would throw.
+std::string read_of_process(int pid, const char* what);
+
 // The last part of a path.
 std::string base_name(const std::string& path);
 // Whether the words have `first` and right after it `second`.

@@ -9,8 +9,9 @@
 namespace hive::campaign {
 namespace {
 
-// For Linux to take down a process that has been killed.
-constexpr std::uint64_t end_ns_max = 250'000'000;
+// For Linux to take down a process that has been killed, on a host that is busy: it needs a turn of
+// each of its threads. What was not killed lives on for good.
+constexpr std::uint64_t end_ns_max = 2'000'000'000;
 constexpr std::uint64_t gap_max_ns = 15'000'000'000;  // longer is no recovery any more
 
 std::string text_of(const Witnessed& by, const Event& event) {
@@ -48,6 +49,10 @@ void Judge::judge_logs(Case& now) {
       judge_audit(now, by, *event);
     }
     if (plan == nullptr || plan->role != Role::worker) continue;
+    // The locks of a home are broken while its memory goes.
+    const bool is_dying = event->what == event::broken &&
+                          now.is_dead(event->integer(0), event->number(1));
+    if (is_dying) continue;
     if (const auto wrong = shared_.apply(plan->cell, *event)) {
       escape(now, *wrong, text_of(by, *event));
     }
@@ -90,12 +95,20 @@ void Judge::judge_the_voted_out(Case& now) const {
 
 // An error is right only where somebody died who had to do with it.
 void Judge::judge_error(Case& now, const Witnessed& by, const Event& event) const {
+  const Kind* kind = find_kind(now.evidence.fault.kind);
+  const ComponentPlan* plan = plan_.find(by.name);
+  // A task believes what its own cell says, until it goes down with it.
+  if (kind != nullptr && kind->fate == Fate::may_die && plan != nullptr &&
+      now.dead_cells.contains(plan->cell)) {
+    return;
+  }
   const std::string& operation = event.word(0);
   const int home = event.integer(1);
   const std::string& code = event.word(3);
   const int writer = std::atoi(event.word(5).c_str());
   if (now.dead_cells.contains(home)) {
-    if (code == "cell_down" || code == "timed_out") return;
+    // host, lost: it could do nothing with its memory any more.
+    if (code == "cell_down" || code == "timed_out" || code == "host" || code == "lost") return;
     // Its name goes with it.
     if (operation == "open_home" && (code == "not_found" || code == "busy")) return;
   } else if (code == "lost" && writer >= 0 && now.ended_writers.contains(writer)) {

@@ -47,8 +47,11 @@ std::optional<std::string> Shared::apply(int worker, const Event& event) {
     place.retired.insert(event.number(2));
     doing_.erase(worker);
   } else if (what == event::error) {
-    // A call that was refused may have been served all the same.
-    worker_ended(worker);
+    // A call that was refused may have been served all the same. An error of another one, while it
+    // holds a mutex, changes nothing about that.
+    const std::string& operation = event.word(0);
+    const bool of_pair = operation == "read_pair" || operation == "put_pair";
+    if (!of_pair) worker_ended(worker);
   }
   return std::nullopt;
 }

@@ -3,6 +3,7 @@
 //   hive-campaign-load DIR NAME LIFE INCARNATION                   a component of the plan in DIR
 //   hive-campaign-load DIR vandal LIFE CELL HOME CLASS SEED I0 I1 ...
 //   hive-campaign-load DIR hog WHAT
+//   hive-campaign-load DIR names                                   makes segments, one by one
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include "campaign/load/component.h"
 #include "campaign/load/hog.h"
 #include "campaign/load/orders.h"
+#include "campaign/load/home.h"
 #include "campaign/load/vandal.h"
 #include "campaign/plan/events.h"
 
@@ -98,7 +100,22 @@ int vandalize(const Plan& plan, const std::vector<std::string>& words) {
   return run_vandal(setting, incarnations, home, words[5]);
 }
 
+// Each new name is asked for on all other cells. That one of them dies of it is what this is for.
+int make_names() {
+  constexpr int names = 30;
+  auto session = attach();
+  if (!session) return complain("names: " + session.error().message());
+  for (int i = 0; i < names; ++i) {
+    const std::string name = fmt::format("name-{}-{}", session->cell(), i);
+    SegmentOptions options;
+    options.home = session->cell();
+    (void)session->create(name, page_size, options);
+  }
+  return 0;
+}
+
 int run(const std::vector<std::string>& words) {
+  if (words.size() == 2 && words[1] == "names") return make_names();
   if (words.size() < 3) return complain("wrong usage; `hive campaign` starts it");
   if (words[1] == "hog") return run_hog(words[2]);
   const Plan plan = read_plan(words[0] + "/plan.json");

@@ -39,7 +39,7 @@ class Worker final : public Component {
   void add_one(Home& home);
   void lock_and_change(Home& home);
   void mend(Home& home);
-  void change_pair(Home& home);
+  bool change_pair(Home& home);
   void take_item(Home& home);
   void publish();
   void follow(Home& home);

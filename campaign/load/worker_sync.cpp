@@ -32,7 +32,8 @@ void Worker::lock_and_change(Home& home) {
     return mend(home);
   }
   log().note("{} {} {}", event::locked, home.cell, home.incarnation);
-  change_pair(home);
+  // What is half done is not given to the next: the mutex is broken when this task ends.
+  if (!change_pair(home)) return;
   log().note("{} {} {}", event::unlocking, home.cell, home.incarnation);
   if (auto done = home.mutex->unlock(); !done) return note_error("unlock", home, done.error());
   log().note("{} {} {}", event::unlocked, home.cell, home.incarnation);
@@ -52,9 +53,12 @@ void Worker::mend(Home& home) {
   if (!done && done.error().code != Code::busy) note_error("mend", home, done.error());
 }
 
-void Worker::change_pair(Home& home) {
+bool Worker::change_pair(Home& home) {
   auto pair = home.sync().read_as<Pair>(pair_offset);
-  if (!pair) return note_error("read_pair", home, pair.error());
+  if (!pair) {
+    note_error("read_pair", home, pair.error());
+    return false;
+  }
   if (pair->left != pair->right) {
     log().note("{} {} {} {} {}", event::guarded, home.cell, home.incarnation, pair->left,
                pair->right);
@@ -63,9 +67,11 @@ void Worker::change_pair(Home& home) {
   for (std::uint64_t* word : {&pair->left, &pair->right}) {
     ++*word;
     if (auto done = home.sync().put_as(pair_offset, *pair); !done) {
-      return note_error("put_pair", home, done.error());
+      note_error("put_pair", home, done.error());
+      return false;
     }
   }
+  return true;
 }
 
 void Worker::take_item(Home& home) {

@@ -47,6 +47,7 @@ const std::vector<Kind>& all_kinds() {
       {"at-vote", Fate::dies, 2, 3, "vote"},
       {"at-vote-shown", Fate::dies, 2, 3, "vote-shown"},
       {"at-power-off", Fate::dies, 2, 3, "power-off"},
+      {"at-decide", Fate::dies, 2, 4, "decide"},
       {"at-recovery-begin", Fate::dies, 2, 3, "recovery-begin"},
       {"at-recovery-closed", Fate::dies, 2, 3, "recovery-closed"},
       {"at-recovery-discard", Fate::dies, 2, 3, "recovery-discard"},

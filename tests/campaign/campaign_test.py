@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 BUILD = pathlib.Path(os.environ.get("HIVE_BUILD", "build")).resolve()
@@ -58,6 +59,31 @@ class Campaign(unittest.TestCase):
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=60)
         self.assertEqual(run.returncode, 128 + signal.SIGINT)
+        self.assertEqual(list(pathlib.Path(self.directory.name).iterdir()), [])
+        self.assert_nothing_left()
+
+    @unittest.skipIf(KINDS, "part of the long campaign")
+    def test_an_interrupt_of_the_boot_leaves_nothing(self):
+        run = subprocess.Popen([BUILD / "hive", "campaign", "--kinds", "kill"], env=self.env,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not list(pathlib.Path(self.directory.name).glob("*/1/run/*")):
+            self.assertIsNone(run.poll())
+            time.sleep(0.001)
+        run.send_signal(signal.SIGINT)
+        self.assertEqual(run.wait(timeout=60), 128 + signal.SIGINT)
+        self.assertEqual(list(pathlib.Path(self.directory.name).iterdir()), [])
+        self.assert_nothing_left()
+
+    @unittest.skipIf(KINDS, "part of the long campaign")
+    def test_what_a_killed_campaign_leaves_goes_with_the_next(self):
+        run = subprocess.Popen([BUILD / "hive", "campaign", "--kinds", "kill"], env=self.env,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.assertIn("fault 0", run.stdout.readline())
+        run.kill()
+        run.communicate(timeout=60)
+        self.assertNotEqual(list(pathlib.Path(self.directory.name).iterdir()), [])
+        subprocess.run([BUILD / "hive", "campaign", "--kinds", "task", "--faults", "1"],
+                       env=self.env, check=True, capture_output=True)
         self.assertEqual(list(pathlib.Path(self.directory.name).iterdir()), [])
         self.assert_nothing_left()
 

@@ -284,10 +284,24 @@ TEST_F(RpcProtocol, MalformedMessagesAreRejectedAndCounted) {
 
 TEST_F(RpcProtocol, AnInventedIdDoesNotPutTheOthersIntoThePast) {
   call(op_add, 1);
-  RpcMessage invented = request;
-  invented.header.id = ~std::uint64_t{0};
-  expect_rejected(b, 0, invented, RpcReject::implausible);
+  for (const std::uint64_t ahead : {~std::uint64_t{0} - 1, std::uint64_t{60'000}}) {
+    RpcMessage invented = request;
+    invented.header.id += ahead;
+    expect_rejected(b, 0, invented, RpcReject::implausible);
+  }
   EXPECT_EQ(b.on_message(0, request.bytes()).what, What::interrupt);
+}
+
+TEST_F(RpcProtocol, RequestsThatWereLostInARowDoNotEndTheTraffic) {
+  for (const int lost : {1, 60, 500}) {
+    for (int i = 0; i < lost; ++i) (void)a.start_one_way(1, op_add, {}, request);
+    bool came_through = false;
+    for (int i = 0; !came_through && i < lost; ++i) {
+      ASSERT_TRUE(a.start_one_way(1, op_add, {}, request));
+      came_through = b.on_message(0, request.bytes()).what == What::interrupt;
+    }
+    EXPECT_TRUE(came_through) << lost;
+  }
 }
 
 TEST_F(RpcProtocol, MessagesOfAnotherLifeAreStale) {

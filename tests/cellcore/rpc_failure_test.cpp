@@ -111,8 +111,13 @@ TEST_F(RpcThreads, ACellThatIsBootedAgainIsTakenBack) {
   a.rpc.fail_cell(1);
   a.hardware.disconnect(1);
   a.rpc.quiesce(1);
+  a.hardware.forget(1);
   b = std::make_unique<RpcNode>(layout, 1, RpcEndpoint::Options(), 2);
-  RpcNode::join(a, *b);
+  // It may listen before the other has connected, and then hears nothing of its own last life.
+  b->connect(a);
+  b->rpc.receive_loop_once(0);
+  EXPECT_EQ(b->rpc.counters(0).rejected_total(), 0U);
+  a.connect(*b);
   b->start_receiving();
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(a.rpc.call(1, op_echo, {}, patient).has_value());
 }

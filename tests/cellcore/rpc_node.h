@@ -40,7 +40,7 @@ class RpcNode {
         rpc(hardware, hardware, incarnation_, options) {
     rpc.serve(op_echo, cell::RpcLevel::interrupt, echo);
     rpc.serve(op_echo_queued, cell::RpcLevel::queued, echo);
-    rpc.set_hint([this](CellId cell, const char* cause) {
+    rpc.set_hint([this](CellId cell, cell::RpcHint, const char* cause) {
       const std::scoped_lock lock(hints_mutex_);
       hints_.push_back(std::to_string(cell) + ": " + cause);
     });

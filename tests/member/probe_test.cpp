@@ -1,10 +1,18 @@
 // What a probe sees of a process, and how it makes sure that sleepers could have woken.
 #include "cell/member/probe.h"
 
+#include <csignal>
+#include <functional>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "mapped_node.h"
 
 namespace hive::cell {
 namespace {
@@ -13,6 +21,84 @@ cpu_set_t own_processors() {
   cpu_set_t set;
   EXPECT_EQ(::sched_getaffinity(0, sizeof set, &set), 0);
   return set;
+}
+
+[[noreturn]] void loop() {
+  for (;;) asm volatile("");
+}
+
+[[noreturn]] void sleep_for_ever() {
+  for (;;) ::pause();
+}
+
+// A process on one processor whose clock stands: its main thread, and one that is to make ticks.
+class Accused {
+ public:
+  explicit Accused(const std::function<void()>& ticks, const std::function<void()>& others) {
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const cpu_set_t all = own_processors();
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (std::size_t i = 0; CPU_COUNT(&one) == 0 && i < CPU_SETSIZE; ++i) {
+      if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
+    }
+    ::sched_setaffinity(0, sizeof one, &one);
+    std::thread([ticks] {
+      become_tick_thread();
+      ticks();
+    }).detach();
+    others();
+    ::_exit(0);
+  }
+  Accused(const Accused&) = delete;
+  Accused& operator=(const Accused&) = delete;
+  ~Accused() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  // What a probe makes of it that looks as often as it may.
+  Probe::Verdict verdict(int looks_max) const {
+    const machine::Layout layout = machine::make_layout(2, std::uint64_t{1} << 20);
+    const test::MappedNode node(layout, 1);
+    node.header()->tick_ns.store(10'000'000);
+    ::usleep(20'000);
+    Probe probe(layout, 1, pid_, 100'000'000);
+    Probe::Verdict verdict = Probe::Verdict::open;
+    for (int i = 0; i < looks_max && verdict == Probe::Verdict::open; ++i) {
+      ::usleep(6'000);
+      verdict = probe.look();
+    }
+    return verdict;
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+constexpr int long_probe = 100;
+
+TEST(Probe, ATickThreadThatWaitsForAProcessorIsNotGuiltyHoweverMuchTheOthersRun) {
+  const auto last = [] {
+    const sched_param none{};
+    ::sched_setscheduler(0, SCHED_IDLE, &none);
+    loop();
+  };
+  const Accused accused(last, loop);
+  EXPECT_NE(accused.verdict(long_probe), Probe::Verdict::guilty);
+}
+
+TEST(Probe, ATickThreadThatRunsAndMakesNoTickIsGuilty) {
+  const Accused accused(loop, sleep_for_ever);
+  EXPECT_EQ(accused.verdict(10 * long_probe), Probe::Verdict::guilty);
+}
+
+TEST(Probe, ATickThreadThatSleepsIsGuiltyWhetherTheOthersSleepOrRun) {
+  const Accused all_sleep(sleep_for_ever, sleep_for_ever);
+  EXPECT_EQ(all_sleep.verdict(10 * long_probe), Probe::Verdict::guilty);
+  const Accused one_runs(sleep_for_ever, loop);
+  EXPECT_EQ(one_runs.verdict(10 * long_probe), Probe::Verdict::guilty);
 }
 
 TEST(ThreadTimes, SayWhereAThreadRanLast) {

@@ -51,7 +51,7 @@ void World::boot_all() {
     Node& n = node(cell);
     n.core.emplace(cell, cells_, n, sim_times(), options_.sabotage);
     n.core->start_first();
-    n.core->set_reboots(true);
+    n.core->set_reboots(true, machine_.now_ns());
     n.own() = {.incarnation = 1, .clock = 0, .board = n.core->board()};
     n.shown = n.core->board();
     machine_.after(between(0, 10'000), cell, [this, cell] { tick(cell); });
@@ -188,7 +188,9 @@ void World::probe(CellId cell, const MemberOrder& order) {
 void World::fence(CellId cell, const MemberOrder& order) {
   machine_.after(between(5, 100), cell, [this, cell, order] {
     for (CellId other = 0; other < cells_; ++other) {
-      if (other != cell) read_board(cell, other);
+      if (other == cell) continue;
+      read_board(cell, other);
+      node(cell).core->look(other, machine_.now_ns());
     }
     // Else somebody else has it just now; of two cells, the other one waits for this one.
     const bool is_alone = node(cell).core->view().live().count() == 2;
@@ -244,7 +246,7 @@ void World::join(CellId cell) {
   }
   n.core.emplace(cell, cells_, n, sim_times(), options_.sabotage);
   n.core->start_joining(n.incarnation);
-  n.core->set_reboots(true);
+  n.core->set_reboots(true, machine_.now_ns());
   n.own() = {.incarnation = n.incarnation, .clock = 0, .board = n.core->board()};
   n.shown = n.core->board();
   for (CellId other = 0; other < cells_; ++other) {

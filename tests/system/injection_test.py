@@ -191,6 +191,16 @@ class Corruption(Injection):
         self.assert_works(self.CELLS)
         self.end()
 
+    def test_of_its_roots(self):
+        """Whoever looks sees that it leads nowhere, and the others do look."""
+        machine = self.machine.boot(self.CELLS)
+        for number, structure in enumerate(("root", "home"), start=2):
+            self.corrupt(3, structure, "self", number)
+            machine.wait_up(1, 1, 1, number)
+        self.assertIn("its kernel data is corrupt", machine.log())
+        self.assert_works(self.CELLS)
+        self.end()
+
     def test_of_words(self):
         self.corrupt_all(["word"], 1)
         self.machine.shutdown()

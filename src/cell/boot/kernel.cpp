@@ -117,11 +117,17 @@ Result<void> Kernel::make_home() {
   if (!doorbell) return fail(doorbell.error());
   hardware_.emplace(config_.layout, config_.self, std::move(*doorbell));
   rpc_.emplace(*hardware_, *hardware_, config_.incarnation);
+  inspection_.emplace(config_.layout, config_.self, config_.sabotage);
   membership_.emplace(Membership::Parts{
       .layout = config_.layout, .self = config_.self, .incarnation = config_.incarnation,
       .hardware = *hardware_, .heap = *heap_, .sabotage = config_.sabotage,
       .fence_path = proto::fence_lock_file(config_.machine_dir),
       .kernel_pid = [this](CellId cell) { return kernel_pid(cell); },
+      .inspect = [this](auto cell, auto life) { return inspection_->inspect(cell, life); },
+      .is_self_off = [] { return machine::pidfd_is_dead(machine::kernel_fd_power_pidfd); },
+      .reboot = [this](CellId cell, std::uint64_t last) {
+        loop_->post([this, cell, last] { ask_for_reboot(cell, last); });
+      },
       .attach = [this](CellId cell, std::uint64_t incarnation) { attach_to(cell, incarnation); },
       .settled = [this](const Membership::Settled& settled) { on_settled(settled); },
       .log = [this](const std::string& line) { log(line); }});
@@ -132,7 +138,11 @@ Result<void> Kernel::make_home() {
   membership_->add_participant(
       {.close = [this](CellId cell, const std::string& cause) { close_to(cell, cause); },
        .discard = [this](CellId cell) { discard_of(cell); }});
-  rpc_->set_hint([this](CellId cell, const char*) { membership_->hint(cell, Hint::rpc); });
+  rpc_->set_hint([this](CellId cell, RpcHint hint, const char*) {
+    membership_->hint(cell, hint == RpcHint::garbage     ? Hint::garbage
+                            : hint == RpcHint::bus_error ? Hint::bus_error
+                                                         : Hint::rpc);
+  });
   survey_.emplace(config_, *membership_);
   post_mortem_.emplace(config_, *survey_);
   survey_->note_peer(config_.self, config_.incarnation, ::getpid());
@@ -154,6 +164,7 @@ Result<void> Kernel::make_home() {
   injection_.emplace(Injection::Parts{.config = config_, .memory = *memory_, .heap = *heap_,
                                       .root = root_, .home = *home_, .gates = *gates_,
                                       .rpc = *rpc_, .membership = *membership_,
+                                      .inspection = *inspection_,
                                       .survey = *survey_});
   measure_.emplace(Measure::Parts{.layout = config_.layout, .heap = *heap_, .memory = *memory_,
                                   .home = *home_, .clients = *clients_, .rpc = *rpc_});

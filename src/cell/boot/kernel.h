@@ -32,6 +32,7 @@
 #include "cell/control/clients.h"
 #include "cell/control/control_server.h"
 #include "cell/control/errands.h"
+#include "cell/control/inspection.h"
 #include "cell/control/names.h"
 #include "cell/control/peers.h"
 #include "cell/control/post_mortem.h"
@@ -88,7 +89,7 @@ class Kernel {
   bool take_monitor_message();  // false: there is none
   void on_monitor_gone();
   Result<void> take_new_monitor(UniqueFd channel);
-  void ask_for_reboots();
+  void ask_for_reboot(CellId cell, std::uint64_t last_known);
   void start_monitor_if_due();
   void tell_monitor(const nlohmann::json& event, std::span<const int> fds = {});
   [[noreturn]] void give_up(const std::string& cause);
@@ -134,6 +135,7 @@ class Kernel {
   std::optional<LinuxHardware> hardware_;
   std::optional<RpcEndpoint> rpc_;
   std::optional<Membership> membership_;
+  std::optional<Inspection> inspection_;
   std::optional<Survey> survey_;
   std::optional<PostMortem> post_mortem_;
   std::optional<Names> names_;

@@ -178,6 +178,7 @@ void Kernel::forget_peer(CellId cell) {
   rpc_->fail_cell(cell);
   hardware_->disconnect(cell);
   rpc_->quiesce(cell);
+  hardware_->forget(cell);
   const std::optional<Peer> old = peers_.take(cell);
   if (!old) return;
   // Tasks may have it mapped still, and are to see a bus error: also where the survivor whose duty

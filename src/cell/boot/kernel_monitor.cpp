@@ -97,20 +97,16 @@ Result<void> Kernel::take_new_monitor(UniqueFd channel) {
   }
   monitor_gone_ = false;
   log("a new monitor has taken over");
-  loop_->post([this] { ask_for_reboots(); });  // after the answer to its question
+  membership_->set_reboots(true);
   return {};
 }
 
-// The recovery master, which is the lowest live cell, asks for every node that is not there. To
-// ask twice does no harm: the incarnation tells the monitor which death is meant.
-void Kernel::ask_for_reboots() {
-  const CellSet live = membership_->live();
-  if (shutdown_deadline_ns_ != 0 || !is_up_ || live.lowest() != config_.self) return;
-  for (CellId cell = 0; cell < static_cast<CellId>(config_.layout.cells); ++cell) {
-    if (live.has(cell)) continue;
-    tell_monitor(
-        {{"event", "reboot"}, {"cell", cell}, {"incarnation", peers_.last_incarnation(cell) + 1}});
-  }
+// This cell, as recovery master, misses a node. To ask twice does no harm: the incarnation tells
+// the monitor which death is meant. One may have attached and died that was never a member.
+void Kernel::ask_for_reboot(CellId cell, std::uint64_t last_known) {
+  if (shutdown_deadline_ns_ != 0 || !is_up_ || membership_->live().has(cell)) return;
+  const std::uint64_t last = std::max(last_known, peers_.last_incarnation(cell));
+  tell_monitor({{"event", "reboot"}, {"cell", cell}, {"incarnation", last + 1}});
 }
 
 void Kernel::give_up(const std::string& cause) {

@@ -74,7 +74,6 @@ void Kernel::on_settled(const Membership::Settled& settled) {
       attach_->tell_own_tasks(
           news_of(proto::NewsKind::cell_back, back.lowest(), settled.epoch));
     }
-    ask_for_reboots();
     start_monitor_if_due();
   });
 }

@@ -55,6 +55,7 @@ void Kernel::go() {
   gates_->start();
   receiver_ = std::jthread([this](const std::stop_token& stop) { receive_loop(stop); });
   membership_->start();
+  membership_->set_reboots(true);
   if (config_.joins()) machine::fault_point(machine::FaultPoint::join_announce);
   // One that comes back is up once the others have taken it in.
   if (!config_.joins()) come_up();
@@ -72,6 +73,7 @@ void Kernel::come_up() {
 // stops it. Ticks fall on multiples of their length, on all cells at once: waking a processor that
 // sleeps costs more than what a tick does, and so it is woken once for all.
 void Kernel::receive_loop(const std::stop_token& stop) {
+  become_tick_thread();
   const auto tick_after = [](std::uint64_t now, std::uint64_t length) {
     return (now / length + 1) * length;
   };

@@ -11,7 +11,8 @@
 namespace hive::cell {
 namespace {
 
-constexpr std::uint64_t ask_timeout_ns = 500 * ns_per_ms;
+// A cell that has died or hangs is known to be off long before; one that is slow has its time.
+constexpr std::uint64_t ask_timeout_ns = 5 * ns_per_s;
 // A table that changes under the reader is read again; first at once, then after a rest, since its
 // owner may have lost its processor in the middle of a change.
 constexpr int find_tries_max = 100;

@@ -61,8 +61,16 @@ struct Survey::Roots {
   CarefulCopy<PfdatTable> frames;
 };
 
-Survey::Survey(const Config& config, const Membership& membership)
-    : config_(config), membership_(membership) {}
+Survey::Survey(const Config& config, Membership& membership)
+    : config_(config), membership_(membership) {
+  for (CarefulCounters& counted : counters_) {
+    counted.context = &membership;
+    counted.hook = [](void* context, const Error& what) {
+      const Hint hint = what.code == Code::cell_down ? Hint::bus_error : Hint::corrupt;
+      static_cast<Membership*>(context)->hint(what.cell, hint);
+    };
+  }
+}
 
 void Survey::note_peer(CellId cell, std::uint64_t incarnation, std::int32_t pid) {
   pids_[static_cast<std::size_t>(cell)] = pid;
@@ -127,9 +135,12 @@ Json Survey::dead_cell(CellId cell) {
 
 Json Survey::cell_status(CellId cell, CellSet live) {
   if (!live.has(cell)) return dead_cell(cell);
+  const auto index = static_cast<std::size_t>(cell);
   auto roots = roots_of(cell);
+  if (roots && roots->header->incarnation != incarnations_[index]) {
+    roots = reader_of(cell).reject("the header of the node names another incarnation");
+  }
   if (!roots) {
-    const auto index = static_cast<std::size_t>(cell);
     return {{"id", cell},
             {"state", "up"},
             {"pid", pids_[index]},
@@ -148,7 +159,7 @@ Json Survey::cell_status(CellId cell, CellSet live) {
   return {{"id", cell},
           {"state", draining ? "draining" : "up"},
           {"pid", roots->cell->pid},
-          {"incarnation", header.incarnation},
+          {"incarnation", incarnations_[index]},
           {"epoch", header.epoch.load()},
           {"live_set", list_of(CellSet(header.live_set.load()))},
           {"clock", header.clock_word.load()},

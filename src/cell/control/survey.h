@@ -26,7 +26,8 @@ struct FoundSegment {
 
 class Survey {
  public:
-  Survey(const Config& config, const Membership& membership);
+  // Checks that fail are hints to `membership`.
+  Survey(const Config& config, Membership& membership);
 
   // Called by the control thread when a cell has been attached to: its pid, which is shown for it
   // after it is gone. What was counted for an earlier incarnation is forgotten.

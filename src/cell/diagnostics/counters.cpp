@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cell/careful/careful.h"
+#include "cell/control/inspection.h"
 #include "cell/control/survey.h"
 #include "cell/gate/gate_server.h"
 #include "cell/home/home.h"
@@ -43,6 +44,7 @@ Json count_all(const Countable& parts) {
   for (CellId cell = 0; cell < static_cast<CellId>(parts.config.layout.cells); ++cell) {
     careful.add(parts.survey.counters(cell));
     careful.add(parts.membership.board_counters(cell));
+    careful.add(parts.inspection.counters(cell));
     if (cell == parts.config.self) continue;
     const RpcPeerCounters& counted = parts.rpc.counters(cell);
     of_cells[std::to_string(cell)] = counted.rejected_total();

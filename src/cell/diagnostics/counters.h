@@ -19,6 +19,7 @@ namespace hive::cell {
 
 class GateServer;
 class Home;
+class Inspection;
 class Membership;
 class RpcEndpoint;
 class Survey;
@@ -29,6 +30,7 @@ struct Countable {
   const GateServer& gates;
   RpcEndpoint& rpc;
   const Membership& membership;
+  const Inspection& inspection;
   Survey& survey;
 };
 nlohmann::json count_all(const Countable& parts);

@@ -175,6 +175,7 @@ Injection::Fault Injection::counters() const {
                                  .gates = parts_.gates,
                                  .rpc = parts_.rpc,
                                  .membership = parts_.membership,
+                                 .inspection = parts_.inspection,
                                  .survey = parts_.survey}));
   return fault;
 }

@@ -19,6 +19,7 @@
 
 namespace hive::cell {
 
+class Inspection;
 class Survey;
 
 class Injection {
@@ -33,6 +34,7 @@ class Injection {
     GateServer& gates;
     RpcEndpoint& rpc;
     Membership& membership;
+    const Inspection& inspection;
     Survey& survey;
   };
   // What to answer, and what to do once the answer is out: the kernel may die of it. Empty when

@@ -69,14 +69,20 @@ void Ballots::on_probe(CellId cell, bool guilty, std::uint64_t now) {
   }
 }
 
-void Ballots::on_fence(CellId cell, std::uint32_t ballot, bool held) {
+// As far as is known here: somebody has decided so, or a majority of the others says guilty.
+bool Ballots::is_condemned(CellSet live) const {
+  CellSet voters = live;
+  voters.remove(self_);
+  const Count votes = count(self_, largest_ballot(self_), voters);
+  const int n = voters.count();
+  return votes.decided_guilty || (n > 1 && !votes.decided_innocent && 2 * votes.guilty > n);
+}
+
+void Ballots::on_fence(CellId cell, std::uint32_t ballot, bool held, CellSet live) {
   Accused& a = of(cell);
   a.fence_asked = false;
-  if (!held) return;
+  if (!held || is_condemned(live)) return;
   if (cell == self_) {
-    for (const Opinion& vote : a.votes) {
-      if (vote.ballot == ballot && vote.verdict == Verdict::decided_guilty) return;
-    }
     own(cell) = {.ballot = ballot, .verdict = Verdict::decided_innocent};
     return;
   }

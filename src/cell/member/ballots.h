@@ -54,8 +54,9 @@ class Ballots {
   void on_probe(CellId cell, bool guilty, std::uint64_t now);
   // Accuses without a probe: for the tests of false alarms.
   void accuse(CellId cell, Hint hint, std::uint64_t now);
-  // The answer to a fence order, after all boards were read anew. Held: our opinion decides.
-  void on_fence(CellId cell, std::uint32_t ballot, bool held);
+  // The answer to a fence order, after all boards were read anew. Held: our opinion decides,
+  // unless we are condemned ourselves: then others may have gone on without us already.
+  void on_fence(CellId cell, std::uint32_t ballot, bool held, CellSet live);
 
   // What another live cell shows. False: it can not be what an intact cell shows.
   bool read(CellId from, const Board& board, const View& view, std::uint64_t now);
@@ -103,6 +104,7 @@ class Ballots {
   std::uint32_t largest_ballot(CellId cell) const;
   void open(CellId cell, std::uint32_t ballot, bool accuser, Hint hint, std::uint64_t now);
   void probe(CellId cell);
+  bool is_condemned(CellSet live) const;
   Count count(CellId cell, std::uint32_t ballot, CellSet voters) const;
   void close_down(CellId cell, CellSet voters, std::uint64_t now);
   void count_alarm(CellId accuser, CellId accused, const Opinion& vote, std::uint64_t now);

@@ -39,19 +39,21 @@ BoardReader::Outcome BoardReader::find(CellId cell, Place& place) {
 
 BoardReader::Outcome BoardReader::read(CellId cell, Board& out) {
   Place& place = places_[static_cast<std::size_t>(cell)];
-  if (place.board == 0) {
-    if (const Outcome found = find(cell, place); found != Outcome::read) return found;
-  }
-  // The word first: a change after it was read wakes us again.
+  // The word first: a change after it was read wakes us again. Also when the board can not be read:
+  // who sleeps on the word before it would be woken at once, and for ever.
   std::uint32_t word = 0;
   if (!safe_load32(&machine::node_header(layout_, cell)->member_word, word)) {
     return Outcome::bus_error;
   }
   if (place.was_read && word == place.word) return Outcome::same;
+  place.word = word;
+  place.was_read = false;
+  if (place.board == 0) {
+    if (const Outcome found = find(cell, place); found != Outcome::read) return found;
+  }
   const CarefulReader reader = reader_of(cell);
   const auto board = reader.read_changing<Board>(place.board);
   if (!board) return outcome_of(board.error());
-  place.word = word;
   place.was_read = true;
   out = *board;
   return Outcome::read;

@@ -203,7 +203,7 @@ void MemberCore::on_probe(CellId cell, bool guilty, std::uint64_t now) {
 }
 
 void MemberCore::on_fence(CellId cell, std::uint32_t ballot, bool held, std::uint64_t now) {
-  ballots_.on_fence(cell, ballot, held);
+  ballots_.on_fence(cell, ballot, held, view().live());
   advance(now);
 }
 
@@ -263,7 +263,7 @@ void MemberCore::advance(std::uint64_t now) {
     }
     if (board_.phase == Phase::discarded &&
         (short_of(Phase::discarded).empty() || sabotage_.skip_second_barrier)) {
-      settle();
+      settle(now);
     }
   }
   board_.opinions = ballots_.opinions();
@@ -317,12 +317,20 @@ CellSet MemberCore::late_at_barrier(std::uint64_t now) const {
   return late;
 }
 
-void MemberCore::settle() {
+void MemberCore::settle(std::uint64_t now) {
   settled_ = round_view_;
   board_.phase = Phase::settled;
   ++rounds_settled_;
   orders_.push_back({.what = MemberOrder::What::settle, .cells = settled_.live(), .view = settled_,
                      .epoch = sabotage_.forget_epoch ? rounds_settled_ + 1 : epoch_of(settled_)});
+  next_reboot_ns_.fill(0);
+  ask_for_reboots(now);
+}
+
+void MemberCore::set_reboots(bool on, std::uint64_t now) {
+  reboots_ = on;
+  next_reboot_ns_.fill(0);
+  ask_for_reboots(now);
 }
 
 // As the recovery master: one node at a time comes back, when all others have settled.

@@ -100,8 +100,9 @@ class MemberCore {
   void on_tick(std::uint64_t now);
   // Accuses without looking: a fault to be injected.
   void accuse(CellId cell, Hint hint, std::uint64_t now);
-  // Whether this cell, as master, has dead nodes started anew.
-  void set_reboots(bool on) { reboots_ = on; }
+  // Whether this cell, as master, has dead nodes started anew: after each recovery, and again
+  // every reboot_retry_ns. Asks at once for those that are missing.
+  void set_reboots(bool on, std::uint64_t now);
 
   const Board& board() const { return board_; }
   std::vector<MemberOrder> take_orders() { return std::exchange(orders_, {}); }
@@ -138,7 +139,7 @@ class MemberCore {
   void begin_round(std::uint64_t now);
   CellSet short_of(Phase phase) const;
   CellSet late_at_barrier(std::uint64_t now) const;
-  void settle();
+  void settle(std::uint64_t now);
   void try_take_in();
   void ask_for_reboots(std::uint64_t now);
   void watch_barrier(std::uint64_t now);

@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::uint64_t calm_look_ns = 250 * ns_per_ms;  // for signs that wake nobody
 constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and ballots
+constexpr std::uint32_t garbage_burst = 8;  // messages, in so much time
+constexpr std::uint64_t garbage_burst_ns = 1'000 * ns_per_ms;
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 
 // Without the fence the vote is taken for the death; without barriers nobody waits in them.
@@ -116,7 +118,24 @@ void Membership::on_unreachable(CellId cell, std::uint64_t incarnation) {
 
 void Membership::hint(CellId cell, Hint hint) {
   if (cell < 0 || cell >= max_cells || !live().has(cell)) return;
-  post([this, cell, hint](std::uint64_t now) { core_.on_hint(cell, hint, now); });
+  if (hint == Hint::garbage && !garbage_[static_cast<std::size_t>(cell)].is_burst(now_ns())) return;
+  post([this, cell, hint](std::uint64_t now) {
+    // What changed while it was read may have looked so.
+    if (hint == Hint::corrupt && is_sound(cell)) return;
+    core_.on_hint(cell, hint, now);
+  });
+}
+
+bool Membership::Garbage::is_burst(std::uint64_t now) {
+  if (now - began_ns.load(std::memory_order_relaxed) > garbage_burst_ns) {
+    began_ns.store(now, std::memory_order_relaxed);
+    count.store(0, std::memory_order_relaxed);
+  }
+  return count.fetch_add(1, std::memory_order_relaxed) + 1 == garbage_burst;
+}
+
+void Membership::set_reboots(bool on) {
+  post([this, on](std::uint64_t now) { core_.set_reboots(on, now); });
 }
 
 void Membership::accuse_falsely(CellId cell, int times) {
@@ -178,8 +197,30 @@ void Membership::on_own_tick(std::uint64_t now) {
   next_tick_ns_ = now + (is_calm() ? calm_look_ns : busy_look_ns);
   core_.on_tick(now);
   raise_false_alarms(now);
+  inspect_next(now);
   obey_orders();
   if (is_calm()) losing_.clear();  // suspicions that came to nothing
+}
+
+// Corrupt data is a sign whether or not somebody needs it just now. One cell at a time, in turn.
+void Membership::inspect_next(std::uint64_t now) {
+  if (now < next_inspection_ns_) return;
+  next_inspection_ns_ = now + calm_look_ns;
+  const CellId cells = static_cast<CellId>(parts_.layout.cells);
+  for (CellId step = 0; step < cells; ++step) {
+    inspected_ = (inspected_ + 1) % cells;
+    if (inspected_ == parts_.self || !is_live(core_.view()[inspected_])) continue;
+    if (!is_sound(inspected_)) {
+      note_sign(inspected_, "its kernel data is corrupt", now);
+      core_.on_hint(inspected_, Hint::corrupt, now);
+    }
+    return;
+  }
+}
+
+bool Membership::is_sound(CellId cell) const {
+  const auto seen = parts_.inspect(cell, incarnation_of(core_.view()[cell]));
+  return seen || seen.error().code == Code::busy;
 }
 
 // The first sign of a failure, for the record.
@@ -248,8 +289,9 @@ void Membership::run_probes(std::uint64_t now) {
     }
     at = probes_.erase(at);
     if (is_dead) continue;
-    core_.on_probe(cell, verdict == Probe::Verdict::guilty, now);
-    if (verdict == Probe::Verdict::innocent && !core_.has_open_ballot()) losing_.erase(cell);
+    const bool guilty = verdict == Probe::Verdict::guilty || !is_sound(cell);
+    core_.on_probe(cell, guilty, now);
+    if (!guilty && !core_.has_open_ballot()) losing_.erase(cell);
   }
   obey_orders();
 }
@@ -307,22 +349,20 @@ void Membership::obey(const MemberOrder& order) {
     case MemberOrder::What::settle:
       return settle(order);
     case MemberOrder::What::reboot:
-      return;  // asked for by the control thread, which talks to the monitor
+      return parts_.reboot(order.cell, order.number);
   }
 }
 
 void Membership::try_fence(const MemberOrder& order) {
   const auto lock = try_lock_file(parts_.fence_path);
+  // Who is off or dead by now has no say, and this cell has none either if it was switched off.
   if (lock) {
     for (CellId cell = 0; cell < static_cast<CellId>(parts_.layout.cells); ++cell) {
-      const bool is_peer = cell != parts_.self && is_live(core_.view()[cell]);
-      if (is_peer && reader_.read(cell, board_) == BoardReader::Outcome::read) {
-        core_.read(cell, board_, now_ns());
-      }
+      if (cell != parts_.self && is_live(core_.view()[cell])) look_at(cell, now_ns(), true);
     }
   }
   if (lock) machine::fault_point(machine::FaultPoint::decide);
-  core_.on_fence(order.cell, order.ballot, lock.has_value(), now_ns());
+  core_.on_fence(order.cell, order.ballot, lock.has_value() && !parts_.is_self_off(), now_ns());
   publish_board();  // before the lock goes
 }
 

@@ -70,6 +70,12 @@ class Membership final : private NodeFacts {
     machine::Sabotage sabotage{};
     std::string fence_path;                 // of the fence lock
     std::function<int(CellId)> kernel_pid;  // of another cell's kernel, or -1
+    // Whether all that the cell publishes holds together: corrupt, cell_down, or busy, which says
+    // nothing. Must not block.
+    std::function<Result<void>(CellId cell, std::uint64_t incarnation)> inspect;
+    std::function<bool()> is_self_off;  // the power of this node is gone; so it ends in a moment
+    // Has the monitor start a node anew, of which this incarnation was the last to be a member.
+    std::function<void(CellId cell, std::uint64_t incarnation)> reboot;
     // Attaches to that incarnation, elsewhere; on_attached() or on_unreachable() follows.
     std::function<void(CellId cell, std::uint64_t incarnation)> attach;
     std::function<void(const Settled&)> settled;  // on the detector's thread
@@ -98,6 +104,10 @@ class Membership final : private NodeFacts {
   // By the receive loop at each of its ticks. Returns whether any other cell is busy.
   bool on_tick(std::uint64_t own_tick_ns);
 
+  // Whether this cell, as recovery master, has dead nodes started anew; says so once more, for a
+  // monitor that is new.
+  void set_reboots(bool on);
+
   // The settled live set and its epoch. Any thread.
   CellSet live() const { return CellSet(own_->live_set.load(std::memory_order_acquire)); }
   std::uint64_t epoch() const { return own_->epoch.load(std::memory_order_acquire); }
@@ -110,6 +120,13 @@ class Membership final : private NodeFacts {
  private:
   using Input = std::function<void(std::uint64_t now)>;
 
+  // Messages of one cell that made no sense. Any thread; a count that is off by one does no harm.
+  struct Garbage {
+    bool is_burst(std::uint64_t now);  // one more; true once in a burst
+    std::atomic<std::uint64_t> began_ns{0};
+    std::atomic<std::uint32_t> count{0};
+  };
+
   bool is_off(CellId cell, std::uint64_t incarnation) override;  // NodeFacts
   void watch(const std::stop_token& stop);
   void take_inputs();
@@ -121,6 +138,8 @@ class Membership final : private NodeFacts {
   void note_sign(CellId cell, const char* cause, std::uint64_t now);
   void look_at_all(std::uint64_t now, bool is_tick);
   void run_probes(std::uint64_t now);
+  bool is_sound(CellId cell) const;
+  void inspect_next(std::uint64_t now);
   void obey_orders();
   void obey(const MemberOrder& order);
   void close(const MemberOrder& order);
@@ -141,6 +160,7 @@ class Membership final : private NodeFacts {
   std::mutex inputs_mutex_;
   std::vector<Input> inputs_;  // guarded by inputs_mutex_
   std::atomic<std::uint32_t> inputs_word_{0};
+  std::array<Garbage, max_cells> garbage_;
   std::atomic<std::uint64_t> late_before_{0};  // cells that were late at the last tick
 
   // The detector's own.
@@ -152,6 +172,8 @@ class Membership final : private NodeFacts {
   std::map<CellId, std::uint64_t> switched_off_;  // until they are known off: when
   std::map<CellId, Loss> losing_;                 // dead, recovery under way
   std::uint64_t next_tick_ns_ = 0;
+  std::uint64_t next_inspection_ns_ = 0;
+  CellId inspected_ = -1;  // last
   std::map<CellId, int> false_alarms_;  // that are still to be raised
   std::atomic<std::uint32_t> alerts_{0};
   std::atomic<std::uint32_t> voted_down_{0};

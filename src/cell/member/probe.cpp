@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <sched.h>
+#include <sys/prctl.h>
 
 #include "base/safe_copy.h"
 #include "base/time.h"
@@ -58,8 +59,12 @@ ThreadTimes read_thread_times(int pid) {
     if (!read_text(thread + "/stat", text, sizeof text)) continue;
     // The state follows the name, which may hold anything.
     const char* name_end = std::strrchr(text, ')');
+    const char* name = std::strchr(text, '(');
+    if (name != nullptr && name_end > name) {
+      seen.is_tick = std::string(name + 1, name_end) == tick_thread_name;
+    }
     const char state = name_end != nullptr && name_end[1] == ' ' ? name_end[2] : '?';
-    seen.is_runnable = state == 'R';
+    seen.would_run = state == 'R' || state == 'D';
     if (name_end != nullptr) seen.processor = processor_in(name_end + 1);
     times.is_stopped |= state == 'T' || state == 't';
     times.threads.emplace(id, seen);
@@ -68,6 +73,8 @@ ThreadTimes read_thread_times(int pid) {
   times.is_readable = !times.threads.empty();
   return times;
 }
+
+void become_tick_thread() { ::prctl(PR_SET_NAME, tick_thread_name); }
 
 void visit_processors(const ThreadTimes& times) {
   cpu_set_t own;
@@ -129,19 +136,35 @@ Probe::Verdict Probe::look() {
 Probe::Verdict Probe::judge_threads() {
   const ThreadTimes now = read_thread_times(pid_);
   if (!now.is_readable) return Verdict::guilty;  // no process, no tick
-  bool is_waiting = false;
+  bool one_waits = false;
+  bool tick_waits = false;
+  bool one_ran_enough = false;
+  bool tick_ran_enough = false;
   all_sleep_ = !now.is_stopped;
   for (const auto& [id, thread] : now.threads) {
     const auto then = before_.threads.find(id);
     const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
     const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
-    ran_ns_ += ran;
-    all_sleep_ &= !thread.is_runnable;
-    is_waiting |= thread.is_runnable && ran < probe_look_ns / 2;
+    const bool ran_enough = (ran_ns_[id] += ran) >= ran_enough_ns;
+    const bool waits = thread.would_run && ran < probe_look_ns / 2;
+    all_sleep_ &= !thread.would_run;
+    one_waits |= waits;
+    one_ran_enough |= ran_enough;
+    tick_waits |= thread.is_tick && waits;
+    tick_ran_enough |= thread.is_tick && ran_enough;
   }
   before_ = now;
-  if (now.is_stopped || ran_ns_ >= ran_enough_ns) return Verdict::guilty;
-  return is_waiting ? Verdict::open : Verdict::guilty;
+  if (now.is_stopped || tick_ran_enough) return Verdict::guilty;
+  if (tick_waits) {
+    // What the others ran says nothing: it had no turn of its own.
+    std::erase_if(ran_ns_, [&](const auto& ran) {
+      const auto thread = now.threads.find(ran.first);
+      return thread == now.threads.end() || !thread->second.is_tick;
+    });
+    return Verdict::open;
+  }
+  // It sleeps: for a lock, perhaps, whose holder has no processor, or is in a loop.
+  return one_waits && !one_ran_enough ? Verdict::open : Verdict::guilty;
 }
 
 }  // namespace hive::cell

@@ -1,6 +1,7 @@
-// Whether an accused cell gets on. Slow is not dead: a cell whose threads wait for a processor is
-// innocent; one whose threads had a processor for a tick's length and made no tick, or that all
-// sleep or are stopped, hangs. docs/agreement.md.
+// Whether an accused cell gets on. Slow is not dead: a cell whose tick thread waits for a processor
+// is innocent, however much its other threads run; one hangs that is stopped, whose tick thread
+// had a processor for a tick's length and made none, or whose tick thread sleeps while nobody in
+// the cell waits for a processor. docs/agreement.md.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace hive::cell {
 struct ThreadTimes {
   struct Thread {
     std::uint64_t run_ns = 0;
-    bool is_runnable = false;
+    bool would_run = false;  // it has a processor, waits for one, or for Linux: memory, a lock
+    bool is_tick = false;  // by its name: the one that advances the clock word
     int processor = -1;  // where it ran last, and where its timers are
   };
   bool is_readable = false;
@@ -24,6 +26,10 @@ struct ThreadTimes {
   std::map<int, Thread> threads;
 };
 ThreadTimes read_thread_times(int pid);
+
+// The calling thread is the one that makes the ticks.
+inline constexpr const char* tick_thread_name = "hive-ticks";
+void become_tick_thread();
 
 // Lets the calling thread run once on each processor where one of these threads ran last, and then
 // wherever it could run before. Those where it may not run are left out.
@@ -54,7 +60,7 @@ class Probe {
   int looks_ = 0;
   int guilty_looks_ = 0;  // in a row
   bool all_sleep_ = false;  // at the last look, and none is stopped
-  std::uint64_t ran_ns_ = 0;  // its threads together, since the probe began
+  std::map<int, std::uint64_t> ran_ns_;  // by thread, while the tick thread could have run
   ThreadTimes before_;
 };
 

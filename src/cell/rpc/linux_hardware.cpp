@@ -85,8 +85,6 @@ Result<void> LinuxHardware::connect(CellId peer, PeerDescriptors descriptors) {
   auto* ring_to = reinterpret_cast<machine::SipsRing*>(own_base + own_->rings_offset) + peer;
   auto* consumed_from =
       reinterpret_cast<machine::SipsConsumed*>(own_base + own_->consumed_offset) + peer;
-  for (machine::SipsSlot& slot : ring_to->slots) slot.sequence.store(0, std::memory_order_relaxed);
-  consumed_from->count.store(0, std::memory_order_release);
 
   Link& l = link(peer);
   l.header = header;
@@ -112,6 +110,16 @@ void LinuxHardware::disconnect(CellId peer) {
   l.connected.store(false, std::memory_order_release);
   const std::scoped_lock lock(l.descriptors_mutex);
   l.descriptors.doorbell.reset();
+}
+
+void LinuxHardware::forget(CellId peer) {
+  disconnect(peer);
+  if (!is_peer(peer)) return;
+  const std::uint64_t base = layout_.kernel_begin(self_);
+  auto& ring = reinterpret_cast<machine::SipsRing*>(base + own_->rings_offset)[peer];
+  auto& consumed = reinterpret_cast<machine::SipsConsumed*>(base + own_->consumed_offset)[peer];
+  for (machine::SipsSlot& slot : ring.slots) slot.sequence.store(0, std::memory_order_relaxed);
+  consumed.count.store(0, std::memory_order_release);
 }
 
 std::uint64_t LinuxHardware::now_ns() noexcept { return hive::now_ns(); }

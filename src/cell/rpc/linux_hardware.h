@@ -6,6 +6,7 @@
 //   hardware.connect(peer, {its doorbell, power pidfd, starter pidfd});   // its memory is mapped
 //   ... RpcEndpoint(hardware, hardware, incarnation) ...
 //   hardware.disconnect(peer);                               // after rpc.fail_cell(peer)
+//   hardware.forget(peer);                                   // and rpc.quiesce(peer)
 //
 // Who is woken by a message, decided by what the receiver publishes in its header:
 //   reply_sleepers > 0   threads sleep on the ring word itself: a futex wake
@@ -48,12 +49,16 @@ class LinuxHardware final : public machine::Hardware, public RpcWaiter {
   // else reads from or polls the doorbell.
   LinuxHardware(const machine::Layout& layout, CellId self, UniqueFd own_doorbell);
 
-  // Takes up traffic with a peer whose memory is mapped here; what was in the ring to an earlier
-  // incarnation of it is forgotten. No thread may be using the peer (RpcEndpoint::quiesce).
-  // Errors: corrupt (its header makes no sense), cell_down (bus error), bad_argument.
+  // Takes up traffic with a peer whose memory is mapped here. No thread may be using the peer
+  // (RpcEndpoint::quiesce). Errors: corrupt (its header makes no sense), cell_down (bus error),
+  // bad_argument.
   Result<void> connect(CellId peer, PeerDescriptors descriptors);
   // No message goes to or comes from the peer any more. Its power switch stays. Any thread.
   void disconnect(CellId peer);
+  // Disconnects, and empties the ring to the peer. No thread may be using it. Before its next
+  // incarnation can know of this cell: what it takes from the ring to the last one, it waits for
+  // in vain from then on.
+  void forget(CellId peer);
 
   int own_doorbell() const { return doorbell_.get(); }
 

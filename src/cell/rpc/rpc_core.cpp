@@ -64,6 +64,7 @@ void RpcCore::connect(CellId cell, std::uint64_t incarnation) {
     peer.known_incarnation = incarnation;
     peer.last_sent = 0;
     peer.last_received = 0;
+    peer.dropped = 0;
   }
   peer.incarnation.store(incarnation, std::memory_order_release);
 }
@@ -212,6 +213,7 @@ Result<RpcReply> RpcCore::take(const RpcTicket& ticket) {
 
 RpcArrival RpcCore::reject(CellId from, RpcReject reason) {
   counters(from).rejected[static_cast<std::size_t>(reason)].fetch_add(1, relaxed);
+  ++peers_[static_cast<std::size_t>(from)].dropped;
   RpcArrival arrival;
   arrival.reason = reason;
   return arrival;
@@ -258,10 +260,13 @@ RpcArrival RpcCore::on_request(CellId from, const RpcHeader& header,
   Peer& peer = peers_[static_cast<std::size_t>(from)];
   if (options_.check_repeats) {
     if (header.id <= peer.last_received) return reject(from, RpcReject::repeated);
-    // One invented id must not put all that follow it into the past.
-    if (header.id - peer.last_received > id_gap_max) return reject(from, RpcReject::implausible);
+    // One invented id must not put all that follow it into the past. What was dropped may have
+    // been requests; twice as many, so that a gap that was too wide after all closes again.
+    const std::uint64_t gap_max = id_gap_max + 2 * peer.dropped;
+    if (header.id - peer.last_received > gap_max) return reject(from, RpcReject::implausible);
   }
   peer.last_received = header.id;
+  peer.dropped = 0;
   add_one(peer.counters.requests);
 
   RpcArrival arrival;

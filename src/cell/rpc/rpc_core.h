@@ -34,7 +34,8 @@ namespace hive::cell {
 
 // Calls, answers to as many, and some one-way messages fit into a ring.
 inline constexpr std::uint16_t calls_per_peer_max = 24;
-inline constexpr std::uint64_t id_gap_max = 1U << 16;    // messages that may be lost in a row
+// Requests that may be lost in a row without a trace; more, if messages of the peer were dropped.
+inline constexpr std::uint64_t id_gap_max = 64;
 
 enum class RpcLevel : std::uint8_t { none, interrupt, queued };
 
@@ -170,6 +171,7 @@ class RpcCore {
     std::uint64_t last_sent = 0;                // send lock
     std::uint16_t next_slot = 0;                // send lock
     alignas(64) std::uint64_t last_received = 0;  // receive lock
+    std::uint64_t dropped = 0;                    // since then; receive lock
     RpcPeerCounters counters;
     std::array<Slot, calls_per_peer_max> slots;
   };

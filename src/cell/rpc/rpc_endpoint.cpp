@@ -38,8 +38,8 @@ void RpcEndpoint::set_hint(Hint hint) { hint_ = std::move(hint); }
 void RpcEndpoint::start() { pool_.start(options_.servers); }
 void RpcEndpoint::stop() { pool_.stop(); }
 
-void RpcEndpoint::hint(CellId cell, const char* cause) const {
-  if (hint_) hint_(cell, cause);
+void RpcEndpoint::hint(CellId cell, RpcHint hint, const char* cause) const {
+  if (hint_) hint_(cell, hint, cause);
 }
 
 // --- peers
@@ -142,7 +142,7 @@ Result<RpcTicket> RpcEndpoint::post_patiently(CellId to, std::uint16_t opcode,
     auto ticket = post(to, opcode, body);
     if (ticket || ticket.error().code != Code::busy) return ticket;
     if (hardware_.now_ns() >= deadline_ns) {
-      hint(to, "it takes no messages");
+      hint(to, RpcHint::no_answer, "it takes no messages");
       return fail(Code::timed_out, "the cell takes no messages", to);
     }
     if (tries < post_yields_max) {
@@ -233,7 +233,9 @@ bool RpcEndpoint::await_yielding(const RpcTicket& ticket, SpinPolicy& policy) {
 void RpcEndpoint::await_asleep(const RpcTicket& ticket, std::uint64_t deadline_ns) {
   while (!core_.ended(ticket)) {
     if (hardware_.now_ns() >= deadline_ns) {
-      if (core_.expire(ticket)) hint(ticket.peer, "it did not answer a call in time");
+      if (core_.expire(ticket)) {
+        hint(ticket.peer, RpcHint::no_answer, "it did not answer a call in time");
+      }
       return;
     }
     waiter_.wait_for_reply(ticket.peer, core_.state_word(ticket), ticket.state, deadline_ns);

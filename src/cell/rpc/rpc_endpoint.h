@@ -52,7 +52,7 @@ class RpcEndpoint {
   // A sign that a cell may be failing: an unanswered call, garbage, a bus error. Called on the
   // thread that noticed it, without a lock but perhaps with a receive role: must not block or
   // call().
-  using Hint = std::function<void(CellId cell, const char* cause)>;
+  using Hint = std::function<void(CellId cell, RpcHint hint, const char* cause)>;
 
   // `hardware` and `waiter` (often one object) outlive the endpoint. `incarnation`: this cell's
   // own.
@@ -153,7 +153,7 @@ class RpcEndpoint {
               int naps_max);
   bool spin_for_mail(std::uint64_t deadline_ns);
   bool may_spin() const { return spin_.load(std::memory_order_relaxed); }
-  void hint(CellId cell, const char* cause) const;
+  void hint(CellId cell, RpcHint hint, const char* cause) const;
 
   machine::Hardware& hardware_;
   RpcWaiter& waiter_;

@@ -56,10 +56,10 @@ bool RpcEndpoint::receive_one(CellId from) {
       return true;
     case machine::SipsReceived::rejected:
       core_.on_garbled(from);
-      hint(from, "garbage in its message ring");
+      hint(from, RpcHint::garbage, "garbage in its message ring");
       return true;
     case machine::SipsReceived::unreadable:
-      hint(from, "bus error while reading its message ring");
+      hint(from, RpcHint::bus_error, "bus error while reading its message ring");
       return false;
   }
   return false;
@@ -88,7 +88,7 @@ void RpcEndpoint::take_message(CellId from, std::span<const std::byte> bytes) {
       // Late replies and messages of an earlier life are nobody's fault.
       if (arrival.reason == RpcReject::malformed || arrival.reason == RpcReject::repeated ||
           arrival.reason == RpcReject::implausible) {
-        hint(from, "it sends messages that make no sense");
+        hint(from, RpcHint::garbage, "it sends messages that make no sense");
       }
       return;
   }

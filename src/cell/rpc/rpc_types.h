@@ -16,6 +16,13 @@
 
 namespace hive::cell {
 
+// Something that is wrong with a peer.
+enum class RpcHint : std::uint8_t {
+  no_answer,  // it did not answer in time, or takes no messages
+  garbage,    // a message that makes no sense
+  bus_error,  // its ring can not be read
+};
+
 // A request as a handler gets it: a local copy, of the right length to be looked at, whose
 // contents are still input from another cell.
 struct RpcRequest {
