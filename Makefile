@@ -1,5 +1,5 @@
 # The commands at the top of the README, and those of daily work. CMake does the building.
-.PHONY: run build test verify soak lint deps bench install package test-stock-kernel clean
+.PHONY: run build test verify soak rounds lint deps bench install package test-stock-kernel clean
 
 CPUS := $(shell nproc)
 # Tests boot machines that keep the processors busy: at most two at a time.
@@ -22,9 +22,16 @@ verify: test
 	scripts/verify.sh
 	scripts/lint.sh
 
-# The tests that boot machines, again and again, each round with other seeds.
+# An hour each with 8 and with 64 cells under full processor load: nobody must be taken for dead.
+SOAK_CELLS ?= 8 64
+SOAK_SECONDS ?= 3600
 soak: build
-	scripts/soak.sh build $(ROUNDS)
+	for cells in $(SOAK_CELLS); do \
+	  python3 -B bench/evaluation/soak.py --cells $$cells --seconds $(SOAK_SECONDS) || exit 1; done
+
+# The tests that boot machines, again and again, each round with other seeds.
+rounds: build
+	scripts/rounds.sh build $(ROUNDS)
 
 # The command, libhive, the headers and the manual, below PREFIX; see docs/installing.md.
 PREFIX ?= /usr/local
