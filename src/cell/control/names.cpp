@@ -11,7 +11,9 @@
 namespace hive::cell {
 namespace {
 
-constexpr std::uint64_t ask_timeout_ns = 500 * ns_per_ms;
+// A cell that is dead answers at once that it is; one that only waits for a processor, beside many
+// busy tasks, has taken more than half a second.
+constexpr std::uint64_t ask_timeout_ns = 2 * ns_per_s;
 // A table that changes under the reader is read again; first at once, then after a rest, since its
 // owner may have lost its processor in the middle of a change.
 constexpr int find_tries_max = 100;
