@@ -1,5 +1,5 @@
 # The commands at the top of the README, and those of daily work. CMake does the building.
-.PHONY: run build test verify soak rounds lint deps bench install package test-stock-kernel clean
+.PHONY: run build test verify soak rounds lint deps bench evaluation install package test-stock-kernel clean
 
 CPUS := $(shell nproc)
 # Tests boot machines that keep the processors busy: at most two at a time.
@@ -48,6 +48,13 @@ bench: build
 # The firewall's tests and a short boot-run-kill under Debian 12's own kernel, in QEMU.
 test-stock-kernel: build
 	scripts/stock-kernel/run.sh build
+
+# What docs/evaluation.md shows: half an hour, on a machine that has nothing else to do.
+evaluation: build
+	python3 -B bench/evaluation/measure.py all
+	build/hive bench --rows 'recovery.*' --pairs 20 --json >docs/evaluation/bench.json
+	python3 -B bench/chaos/postgres.py --json >docs/evaluation/postgres.json
+	python3 -B bench/evaluation/plot.py
 
 lint: build
 	scripts/lint.sh

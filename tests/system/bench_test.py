@@ -77,7 +77,7 @@ class Bench(MachineTest):
         self.assertEqual(self.take("idle.cpu"), ["idle.cpu"])
 
     def test_cells_die_for_the_rows_about_recovery_and_come_back(self):
-        for pattern in ("recovery.kill.settled", "recovery.hang.settled", "recovery.kill.witness"):
+        for pattern in ("recovery.kill.settled", "recovery.hang.settled", "recovery.hang.witness"):
             self.assertEqual(self.take(pattern), [pattern])
 
     def test_a_table_for_people(self):
