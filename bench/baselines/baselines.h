@@ -47,4 +47,7 @@ double barrier(const Arguments& arguments);
 double start_program(const Arguments& arguments);  // posix_spawn of /bin/true, and its end
 double open_memory(const Arguments& arguments);    // shm_open, mmap, munmap, close
 
+// From the SIGKILL of a process that has touched `size` MiB until its pidfd shows that it is dead.
+double death(const Arguments& arguments);
+
 }  // namespace baseline

@@ -31,6 +31,7 @@ constexpr Entry entries[] = {
     {"barrier", baseline::barrier},
     {"start-program", baseline::start_program},
     {"open-memory", baseline::open_memory},
+    {"death", baseline::death},
 };
 
 int usage() {

@@ -10,6 +10,9 @@
 //   ring      publish a record of 64 bytes, and read it
 //   oneway    a record of 64 bytes from one cell to another, both sides looking all the time;
 //             oneway-asleep: both waiting. With `hive run --span 2`, and two processors more
+//   witness   for COUNT ms, uses its own cell and the others in turn: the longest time in which
+//             nothing came of it, and when it began and ended
+//   spin      only uses a processor, for COUNT ms
 //   mutex     lock and unlock, nobody else wants it; barrier: two threads meet
 #include <algorithm>
 #include <csignal>
@@ -27,6 +30,7 @@
 
 #include "oneway.h"
 #include "timing.h"
+#include "witness.h"
 
 namespace {
 
@@ -178,6 +182,8 @@ int main(int argc, char** argv) {
     return bench::oneway(argv[1] == std::string_view("oneway-asleep"), count,
                          {std::atoi(argv[4]), std::atoi(argv[5])});
   }
+  if (argv[1] == std::string_view("witness")) return bench::witness(count);
+  if (argv[1] == std::string_view("spin")) return bench::spin(count);
   struct sigaction action {};
   action.sa_sigaction = step_over;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;

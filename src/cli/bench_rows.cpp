@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/bench_program.h"
+#include "cli/bench_recovery.h"
 #include "cli/bench_tasks.h"
 #include "monitor/host.h"
 
@@ -253,6 +254,7 @@ std::vector<BenchRow> bench_rows() {
   add_programs(rows);
   rows.push_back({"idle.cpu", "", idle_share, nullptr, value_at_most(1, "1 %"), false, nullptr,
                   BenchUnit::percent});
+  add_recovery(rows);  // cells die in it: last
   return rows;
 }
 

@@ -16,7 +16,7 @@ double percentile(std::vector<double> values, double share) {
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, values.size() - 1);
   const double part = place - static_cast<double>(below);
-  return values[below] * (1 - part) + values[above] * part;
+  return std::lerp(values[below], values[above], part);
 }
 
 std::optional<double> median_if_any(const std::vector<double>& values) {

@@ -235,6 +235,41 @@ TEST(MemberCore, WhoeverGetsTheLockDecidesWhenTheOthersAreSilent) {
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
 }
 
+// On two processors, 62 cells do not get to look within the time of one.
+TEST(MemberCore, EachSilentVoterIsGivenItsTimeBeforeASingleVoteCounts) {
+  Cells cells(64);
+  cells.silent = CellSet(~std::uint64_t{1});
+  cells[0].accuse(63, Hint::clock, cells.now);
+  cells.now += 61 * 200 * ms;
+  cells[0].on_tick(cells.now);
+  cells[0].on_tick(cells.now + 25 * ms);
+  EXPECT_TRUE(cells.orders(0, What::fence).empty());
+  cells.silent = CellSet(std::uint64_t{1} << 63);
+  for (CellId cell = 1; cell < 40; ++cell) {
+    cells.spread();
+    cells[cell].on_probe(63, false, cells.now);
+  }
+  cells.spread();
+  EXPECT_FALSE(cells[0].has_open_ballot());
+  EXPECT_TRUE(cells.orders(0, What::power_off).empty());
+}
+
+TEST(MemberCore, WithManyCellsABarrierIsWaitedForLonger) {
+  for (const int count : {4, 64}) {
+    Cells cells(count);
+    cells.die(1);
+    cells.tell_death(1);
+    cells.silent.add(2);
+    cells.spread();
+    cells[0].on_closed(cells[0].round(), cells.now);
+    const std::uint64_t late_ms = count == 4 ? 1000 : 63 * 125;
+    cells[0].on_tick(cells.now + late_ms * ms);
+    EXPECT_TRUE(cells.orders(0, What::probe).empty()) << count;
+    cells[0].on_tick(cells.now + late_ms * ms + 1);
+    EXPECT_FALSE(cells.orders(0, What::probe).empty()) << count;
+  }
+}
+
 TEST(MemberCore, AnAccusedThatReadsItContestsWhenItsVotersAreSilent) {
   Cells cells(3);
   cells.silent.add(1);

@@ -14,7 +14,8 @@ using cell::Phase;
 using cell::View;
 using What = MemberOrder::What;
 
-constexpr std::uint64_t patience_ns = 1'000'000;  // then a ballot is old, and a contest is over
+// Then a contest is over; and a ballot is old, after so long for each that is silent.
+constexpr std::uint64_t patience_ns = 1'000'000;
 
 cell::MemberTimes replay_times() {
   cell::MemberTimes times;
@@ -129,7 +130,7 @@ std::string ReplayMachine::take_cell_step(const std::string& step, Node& n, std:
 std::string ReplayMachine::take_vote_step(const std::string& step, Node& n, std::istream& words) {
   MemberCore& core = *n.core;
   if (step == "wait") {
-    n.now += patience_ns;
+    n.now += static_cast<std::uint64_t>(cells_) * patience_ns;
     core.on_tick(n.now);
     return {};
   }

@@ -20,6 +20,7 @@ cell::MemberTimes sim_times() {
   times.ballots.ballot_max_ns = 100 * sim_ms;
   times.ballots.alarm_memory_ns = 1'000 * sim_ms;
   times.barrier_late_ns = 100 * sim_ms;
+  times.barrier_late_each_ns = 25 * sim_ms;
   times.reboot_retry_ns = 100 * sim_ms;
   return times;
 }

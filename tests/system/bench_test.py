@@ -13,7 +13,10 @@ ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful
         "firewall.takeback.1", "firewall.takeback.256", "firewall.blocked_store",
         "fault.64KiB.local", "fault.64KiB.remote", "window.own", "window.remote", "segment.open",
         "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",
-        "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu"]
+        "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu",
+        "recovery.kill.known_off", "recovery.kill.agreed", "recovery.kill.settled",
+        "recovery.kill.back", "recovery.kill.witness", "recovery.kill.witness.loaded",
+        "recovery.hang.known_off", "recovery.hang.settled", "recovery.hang.witness"]
 ICEORYX = BUILD / "hive-baseline-iceoryx"  # there where iceoryx is installed
 ONEWAY = ["ring.oneway", "ring.oneway.sleep"]
 MEMBERS = {"name", "value", "unit", "baseline", "ratio", "spread", "bound", "holds"}
@@ -72,6 +75,10 @@ class Bench(MachineTest):
 
     def test_the_idle_machine(self):
         self.assertEqual(self.take("idle.cpu"), ["idle.cpu"])
+
+    def test_cells_die_for_the_rows_about_recovery_and_come_back(self):
+        for pattern in ("recovery.kill.settled", "recovery.hang.settled", "recovery.hang.witness"):
+            self.assertEqual(self.take(pattern), [pattern])
 
     def test_a_table_for_people(self):
         done = self.machine.hive("bench", "--pairs", 1, "--rows", "segment.open")

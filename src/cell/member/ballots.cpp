@@ -135,6 +135,11 @@ Ballots::Count Ballots::count(CellId cell, std::uint32_t ballot, CellSet voters)
   return result;
 }
 
+bool Ballots::is_old(const Accused& accused, const Count& votes, std::uint64_t now) const {
+  const auto silent = static_cast<std::uint64_t>(std::max(votes.silent, 1));
+  return now >= accused.opened_ns + silent * times_.ballot_max_ns;
+}
+
 void Ballots::evaluate(CellSet live, std::uint64_t now) {
   for (CellSet left = live; !left.empty(); left.remove(left.lowest())) {
     if (left.lowest() != self_) evaluate_one(left.lowest(), live, now);
@@ -159,12 +164,12 @@ void Ballots::evaluate_one(CellId cell, CellSet live, std::uint64_t now) {
     return;
   }
   if (2 * votes.innocent > n) return close_down(cell, voters, now);
-  const bool is_old = now >= a.opened_ns + times_.ballot_max_ns;
+  const bool too_old = is_old(a, votes, now);
   const Opinion& defence = a.votes[static_cast<std::size_t>(cell)];
   const bool is_defended =
       defence.ballot == own(cell).ballot && defence.verdict == Verdict::decided_innocent;
-  if (is_defended && (n == 1 || is_old)) return close_down(cell, voters, now);
-  if (votes.silent > 0 && !is_old) return;
+  if (is_defended && (n == 1 || too_old)) return close_down(cell, voters, now);
+  if (votes.silent > 0 && !too_old) return;
   if (votes.innocent > 0 && votes.innocent >= votes.guilty) return close_down(cell, voters, now);
   // The accused first: it may be the only one who could speak for itself.
   if (a.disputed_ns == 0) a.disputed_ns = std::max<std::uint64_t>(now, 1);
@@ -188,8 +193,7 @@ void Ballots::contest(CellSet live, std::uint64_t now) {
   const Count votes = count(self_, ballot, voters);
   if (votes.guilty == 0 || votes.decided_guilty || votes.decided_innocent) return;
   // As long as others may speak they decide: we could be the ones who are wrong.
-  const bool is_old = now >= a.opened_ns + times_.ballot_max_ns;
-  if (n > 1 && (2 * votes.guilty > n || votes.silent == 0 || !is_old)) return;
+  if (n > 1 && (2 * votes.guilty > n || votes.silent == 0 || !is_old(a, votes, now))) return;
   a.fence_asked = true;
   a.next_fence_ns = now + times_.fence_retry_ns;
   orders_.push_back({BallotOrder::What::fence, self_, ballot});
@@ -202,7 +206,8 @@ void Ballots::close_down(CellId cell, CellSet voters, std::uint64_t now) {
   ++voted_down_;
   // Until no other cell counts this one any more, which may have closed it later than we.
   if (own(cell).accuser == 1) {
-    a.quiet_until_ns = now + times_.alarm_memory_ns + 2 * times_.ballot_max_ns;
+    const auto others = static_cast<std::uint64_t>(voters.count());
+    a.quiet_until_ns = now + times_.alarm_memory_ns + 2 * others * times_.ballot_max_ns;
   }
   for (CellSet left = voters; !left.empty(); left.remove(left.lowest())) {
     const CellId voter = left.lowest();

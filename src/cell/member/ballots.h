@@ -13,7 +13,9 @@
 namespace hive::cell {
 
 struct BallotTimes {
-  std::uint64_t ballot_max_ns = 200'000'000;        // who has not spoken by then is not waited for
+  // Who has not spoken by then is not waited for: so long for each of those that are silent. On
+  // fewer processors than cells they get to look one after the other.
+  std::uint64_t ballot_max_ns = 200'000'000;
   std::uint64_t contest_ns = 25'000'000;            // for the accused to show that it lives
   std::uint64_t fence_retry_ns = 5'000'000;         // its holder may have died
   std::uint64_t alarm_memory_ns = 10'000'000'000;   // how long a false alarm counts
@@ -106,6 +108,7 @@ class Ballots {
   void probe(CellId cell);
   bool is_condemned(CellSet live) const;
   Count count(CellId cell, std::uint32_t ballot, CellSet voters) const;
+  bool is_old(const Accused& accused, const Count& votes, std::uint64_t now) const;
   void close_down(CellId cell, CellSet voters, std::uint64_t now);
   void count_alarm(CellId accuser, CellId accused, const Opinion& vote, std::uint64_t now);
   void count_alarms_about_us(std::uint32_t ballot, std::uint64_t now);

@@ -308,11 +308,14 @@ CellSet MemberCore::waited_for() const {
 
 // Waited for, and without any progress for too long.
 CellSet MemberCore::late_at_barrier(std::uint64_t now) const {
+  const auto cells = static_cast<std::uint64_t>(round_view_.live().count());
+  const std::uint64_t late_ns = std::max(times_.barrier_late_ns,
+                                         cells * times_.barrier_late_each_ns);
   CellSet late;
   for (CellSet left = waited_for(); !left.empty(); left.remove(left.lowest())) {
     const CellId cell = left.lowest();
     const std::uint64_t since = std::max(waits_since_ns_, changed_ns_[index(cell)]);
-    if (now > since + times_.barrier_late_ns) late.add(cell);
+    if (now > since + late_ns) late.add(cell);
   }
   return late;
 }

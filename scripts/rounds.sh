@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that boot machines again and again: soak.sh BUILD_DIR [ROUNDS]
+# Runs the tests that boot machines again and again: rounds.sh BUILD_DIR [ROUNDS]
 # Tests print their seeds; a failure is replayed with them.
 set -euo pipefail
 readonly build=$1
