@@ -9,7 +9,7 @@
 namespace hive::campaign {
 namespace {
 
-// For Linux to take down a process that has been killed, on a host that is busy: it needs a turn of
+// For Linux to take down a process that was killed, on a host that is busy: it needs a turn of
 // each of its threads. What was not killed lives on for good.
 constexpr std::uint64_t end_ns_max = 2'000'000'000;
 constexpr std::uint64_t gap_max_ns = 15'000'000'000;  // longer is no recovery any more

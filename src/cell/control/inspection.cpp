@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cell/boot/published.h"
+#include "cell/frames/pfdat.h"
 #include "cell/task/task_table.h"
 #include "machine/node_header.h"
 
@@ -19,6 +20,7 @@ constexpr char bad_header[] = "the header of the node is not what it was made";
 constexpr char bad_root[] = "the root of the cell is not its own";
 constexpr char bad_task[] = "a task in the cell's list makes no sense";
 constexpr char bad_home[] = "the counts of the cell's home make no sense";
+constexpr char bad_frames[] = "the counts of the cell's frames make no sense";
 constexpr char bad_segment[] = "a segment in the cell's list makes no sense";
 constexpr char bad_window[] = "a window in the cell's table makes no sense";
 
@@ -59,15 +61,26 @@ Result<void> Inspection::inspect(CellId cell, std::uint64_t incarnation) {
 
   const auto home = reader.read<HomeRoot>((*root)->home_root);
   if (!home) return fail(home.error());
-  const std::uint64_t total = (*home)->pages_total.load();
-  if (total > layout_.user_pages() || (*home)->pages_in_segments.load() > total ||
-      (*home)->pages_torn.load() > total || (*home)->segment_count.load() > segments_max) {
+  if ((*home)->pages_torn.load() > layout_.user_pages() ||
+      (*home)->segment_count.load() > segments_max) {
     return reader.reject(bad_home);
   }
+  if (auto done = inspect_frames(reader, (*home)->pfdats); !done) return done;
   if (auto done = inspect_segments(reader, (*root)->home_root); !done) return done;
   if (auto done = inspect_windows(reader, (*home)->windows); !done) return done;
   if (const auto ring = reader.read<BlockedRing>((*home)->blocked); !ring) {
     return fail(ring.error());
+  }
+  return {};
+}
+
+// The head of the pfdats; the frames themselves are for who uses them to check.
+Result<void> Inspection::inspect_frames(const CarefulReader& reader, std::uint64_t pfdats) const {
+  const auto table = reader.read<PfdatTable>(pfdats);
+  if (!table) return fail(table.error());
+  if ((*table)->pages != layout_.user_pages()) return reader.reject(bad_frames);
+  for (const auto& count : (*table)->counts) {
+    if (count.load() > layout_.user_pages()) return reader.reject(bad_frames);
   }
   return {};
 }

@@ -68,7 +68,7 @@ struct MemberSabotage {
 struct MemberTimes {
   BallotTimes ballots;
   // Without progress of somebody we wait for: the former, or with many cells the latter for each
-  // that takes part. On fewer processors than cells they go through a recovery one after the other.
+  // that takes part. On fewer processors than cells they go through a recovery one by one.
   std::uint64_t barrier_late_ns = 1'000'000'000;
   std::uint64_t barrier_late_each_ns = 125'000'000;
   std::uint64_t attach_retry_ns = 50'000'000;

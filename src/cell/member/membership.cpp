@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::uint64_t calm_look_ns = 250 * ns_per_ms;  // for signs that wake nobody
 constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and ballots
-constexpr std::uint32_t garbage_burst = 8;  // messages, in so much time
-constexpr std::uint64_t garbage_burst_ns = 1'000 * ns_per_ms;
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 
 // Without the fence the vote is taken for the death; without barriers nobody waits in them.
@@ -118,20 +116,13 @@ void Membership::on_unreachable(CellId cell, std::uint64_t incarnation) {
 
 void Membership::hint(CellId cell, Hint hint) {
   if (cell < 0 || cell >= max_cells || !live().has(cell)) return;
-  if (hint == Hint::garbage && !garbage_[static_cast<std::size_t>(cell)].is_burst(now_ns())) return;
+  auto& garbage = garbage_[static_cast<std::size_t>(cell)];
+  if (hint == Hint::garbage && !garbage.is_burst(now_ns())) return;
   post([this, cell, hint](std::uint64_t now) {
     // What changed while it was read may have looked so.
     if (hint == Hint::corrupt && is_sound(cell)) return;
     core_.on_hint(cell, hint, now);
   });
-}
-
-bool Membership::Garbage::is_burst(std::uint64_t now) {
-  if (now - began_ns.load(std::memory_order_relaxed) > garbage_burst_ns) {
-    began_ns.store(now, std::memory_order_relaxed);
-    count.store(0, std::memory_order_relaxed);
-  }
-  return count.fetch_add(1, std::memory_order_relaxed) + 1 == garbage_burst;
 }
 
 void Membership::set_reboots(bool on) {

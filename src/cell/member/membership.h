@@ -25,6 +25,7 @@
 #include "cell/heap/tagged_heap.h"
 #include "cell/member/board_reader.h"
 #include "cell/member/clock_watch.h"
+#include "cell/member/garbage_count.h"
 #include "cell/member/member_core.h"
 #include "cell/member/probe.h"
 #include "cell/member/published.h"
@@ -120,13 +121,6 @@ class Membership final : private NodeFacts {
  private:
   using Input = std::function<void(std::uint64_t now)>;
 
-  // Messages of one cell that made no sense. Any thread; a count that is off by one does no harm.
-  struct Garbage {
-    bool is_burst(std::uint64_t now);  // one more; true once in a burst
-    std::atomic<std::uint64_t> began_ns{0};
-    std::atomic<std::uint32_t> count{0};
-  };
-
   bool is_off(CellId cell, std::uint64_t incarnation) override;  // NodeFacts
   void watch(const std::stop_token& stop);
   void take_inputs();
@@ -160,7 +154,7 @@ class Membership final : private NodeFacts {
   std::mutex inputs_mutex_;
   std::vector<Input> inputs_;  // guarded by inputs_mutex_
   std::atomic<std::uint32_t> inputs_word_{0};
-  std::array<Garbage, max_cells> garbage_;
+  std::array<GarbageCount, max_cells> garbage_;
   std::atomic<std::uint64_t> late_before_{0};  // cells that were late at the last tick
 
   // The detector's own.
