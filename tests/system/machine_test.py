@@ -54,11 +54,15 @@ class BootAndRun(MachineTest):
 
     def test_the_frames_of_each_cell_add_up_while_they_are_used(self):
         self.machine.boot(cells=3, memory="16M")
-        run = self.machine.start_run("--span", "all", "--", BUILD / "mixer", "200")
-        wait_for(lambda: any(f["states"]["segment"] > 0 for f in self.frames()), "a segment")
-        self.frames()
-        self.assertEqual(run.wait(WAIT_S), 0)
-        run.communicate()
+        keeper = self.start_program(1, "keeper", "kept", 100)
+        self.assertTrue(keeper.stdout.readline())
+        self.assertEqual([f["states"]["segment"] for f in self.frames()], [0, 100, 0])
+        mixer = self.machine.start_run("--span", "all", "--", BUILD / "mixer", "200")
+        while mixer.poll() is None:
+            self.frames()
+        self.assertEqual(mixer.returncode, 0)
+        mixer.communicate()
+        keeper.communicate()
         wait_for(lambda: all(f["states"]["free"] == f["frames"] for f in self.frames()),
                  "every frame to be free again")
 
