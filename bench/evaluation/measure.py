@@ -100,6 +100,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = parser.parse_args()
     given.build = given.build.resolve()
+    hive.end_in_order()
     given.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for what in MEASURES if "all" in given.what else given.what:
