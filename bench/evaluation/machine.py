@@ -66,7 +66,7 @@ class Machine:
         try:
             self.hive("boot", "--cells", cells, "--memory", memory, *options)
         except Failed:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self.__exit__()
             raise
 
     def __enter__(self):

@@ -152,6 +152,7 @@ def table_bench(data):
          line["against"] or "-"] for line in data["rows"]])
 
 
+DRAWN = {"cells", "pages", "memory", "loss", "exposure"}
 TABLES = {"bench": table_bench, "loss": table_loss, "exposure": table_exposure, "defences": table_defences,
           "postgres": table_postgres}
 
@@ -165,7 +166,8 @@ def table_of(data):
             if "load_after" in host else f"{host['load'][0]:.1f} after")
     where = (f"{date}{host['processors']} processors ({host['model']}), Linux {host['kernel']}, "
              f"load {load}{seed}")
-    return [where, "", *TABLES.get(data["what"], table_phases)(data)]
+    plot = [f"![{data['what']}](evaluation/{data['what']}.svg)", ""] if data["what"] in DRAWN else []
+    return [*plot, where, "", *TABLES.get(data["what"], table_phases)(data)]
 
 
 def write_tables(page, every):
