@@ -153,8 +153,8 @@ def table_bench(data):
 
 
 DRAWN = {"cells", "pages", "memory", "loss", "exposure"}
-TABLES = {"bench": table_bench, "loss": table_loss, "exposure": table_exposure, "defences": table_defences,
-          "postgres": table_postgres}
+TABLES = {"bench": table_bench, "loss": table_loss, "exposure": table_exposure,
+          "defences": table_defences, "postgres": table_postgres}
 
 
 def table_of(data):
@@ -166,7 +166,8 @@ def table_of(data):
             if "load_after" in host else f"{host['load'][0]:.1f} after")
     where = (f"{date}{host['processors']} processors ({host['model']}), Linux {host['kernel']}, "
              f"load {load}{seed}")
-    plot = [f"![{data['what']}](evaluation/{data['what']}.svg)", ""] if data["what"] in DRAWN else []
+    what = data["what"]
+    plot = [f"![{what}](evaluation/{what}.svg)", ""] if what in DRAWN else []
     return [*plot, where, "", *TABLES.get(data["what"], table_phases)(data)]
 
 
