@@ -28,6 +28,9 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "evaluation"))
+import machine as hive  # for the description of the host, and an end in order
+
 DEADLINE_S = 120
 ROW_BYTES = 1000
 ROWS_AT_ONCE = 10_000
@@ -191,6 +194,7 @@ def kill_once(server, count, mib):
 
 
 def measure(server, given):
+    host = hive.host()
     rows = []
     for mib in given.log_mib:
         kills = [kill_once(server, given.sessions, mib) for _ in range(given.kills)]
@@ -202,7 +206,9 @@ def measure(server, given):
                      "each": kills})
         print(f"{mib} MiB of log: done", file=sys.stderr, flush=True)
     (version,) = server.wait_session().ask("show server_version")
-    return {"peer": "PostgreSQL", "version": version, "sessions": given.sessions, "rows": rows}
+    host["load_after"] = os.getloadavg()
+    return {"what": "postgres", "host": host, "peer": "PostgreSQL", "version": version,
+            "sessions": given.sessions, "rows": rows}
 
 
 def find_bindir():
@@ -233,6 +239,7 @@ def main():
         print("postgres: PostgreSQL is not installed: apt-get install -y postgresql",
               file=sys.stderr)
         return 2
+    hive.end_in_order()
     directory = tempfile.mkdtemp(prefix="hive-postgres-")
     server = None
     try:

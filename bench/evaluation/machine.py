@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -25,6 +26,12 @@ def wait_for(condition, what, seconds=WAIT_S, pause_s=0.01):
             raise Failed(f"waited {seconds:.0f} s for {what}")
         time.sleep(pause_s)
     return value
+
+
+def end_in_order():
+    """Has signals that end the script leave its `with` blocks, which shut machines down."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda ended_by, _: sys.exit(128 + ended_by))
 
 
 def host():
@@ -59,7 +66,7 @@ class Machine:
         try:
             self.hive("boot", "--cells", cells, "--memory", memory, *options)
         except Failed:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self.__exit__()
             raise
 
     def __enter__(self):

@@ -100,19 +100,21 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = parser.parse_args()
     given.build = given.build.resolve()
+    hive.end_in_order()
     given.out.mkdir(parents=True, exist_ok=True)
-    try:
-        for what in MEASURES if "all" in given.what else given.what:
-            say(what)
-            before = hive.host()
-            result = {"what": what, "seed": given.seed, "host": before, **MEASURES[what](given)}
-            result["host"]["load_after"] = hive.host()["load"]
-            text = json.dumps(result, indent=1)
-            (given.out / f"{what}.json").write_text(text + "\n")
-    except hive.Failed as problem:
-        say(f"measure: {problem}")
-        return 1
-    return 0
+    failed = False
+    for what in MEASURES if "all" in given.what else given.what:
+        say(what)
+        host = hive.host()
+        try:
+            result = {"what": what, "seed": given.seed, "host": host, **MEASURES[what](given)}
+        except hive.Failed as problem:
+            say(f"measure: {what}: {problem}")
+            failed = True
+            continue
+        host["load_after"] = hive.host()["load"]
+        (given.out / f"{what}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

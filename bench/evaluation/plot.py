@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Draws the plots of docs/evaluation.md, and prints its tables, from the files of measure.py.
+"""Writes the tables of docs/evaluation.md and draws its plots, from the files of measure.py.
 
-Usage: plot.py [--data DIR] [--tables]
+Usage: plot.py [--data DIR] [--page FILE] [--tables]
 
-Each DATA/WHAT.json becomes DATA/WHAT.svg. Needs python3-matplotlib; the tables do not.
+Each DATA/WHAT.json becomes DATA/WHAT.svg, and the table between `<!-- table: WHAT -->` and
+`<!-- end -->` of the page. Drawing needs python3-matplotlib; the tables do not.
 """
 
 import argparse
@@ -88,68 +89,114 @@ def draw(plt, data):
 # --- tables
 
 def row(*cells):
-    print("| " + " | ".join(map(str, cells)) + " |")
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def table(head, rows):
+    return [row(*head), row(*["---"] * len(head)), *(row(*cells) for cells in rows)]
 
 
 def table_phases(data):
-    row(data["x"], *(text for _, text in PHASES), "99th percentile", "worst",
-        "KiB torn", "processor time, each survivor")
-    row(*["---"] * (len(PHASES) + 5))
-    for point in data["points"]:
-        summary = point["summary"]
-        row(point["x"], *(f"{summary[name]['p50']:.2f}" for name, _ in PHASES),
-            f"{summary['settled']['p99']:.2f}", f"{summary['settled']['max']:.2f}",
-            f"{summary['lost_bytes']['p50'] / 1024:.0f}",
-            f"{summary['processor_ms_per_survivor']['p50']:.1f}")
+    head = [data["x"], *(text for _, text in PHASES), "99th percentile", "worst", "KiB torn",
+            "processor time, each survivor", "deaths"]
+    return table(head, [
+        [point["x"], *(f"{point['summary'][name]['p50']:.2f}" for name, _ in PHASES),
+         f"{point['summary']['settled']['p99']:.2f}", f"{point['summary']['settled']['max']:.2f}",
+         f"{point['summary']['lost_bytes']['p50'] / 1024:.0f}",
+         f"{point['summary']['processor_ms_per_survivor']['p50']:.1f}", len(point["figures"])]
+        for point in data["points"]])
 
 
 def table_loss(data):
-    row("cells used", "share", "tasks", "lost", "lost, share")
-    row(*["---"] * 5)
-    for point in data["points"]:
-        row(round(point["x"] * data["cells"]), f"{point['x']:.3f}", point["tasks"], point["lost"],
-            f"{point['lost'] / point['tasks']:.3f}")
-    print(f"\n{data['kills']} kills; lost though it used nothing of the dead cell, or alive "
-          f"though it did: {data['not_as_used']}")
+    head = ["cells used", "share", "tasks", "lost", "lost, share"]
+    lines = table(head, [
+        [round(point["x"] * data["cells"]), f"{point['x']:.3f}", point["tasks"], point["lost"],
+         f"{point['lost'] / point['tasks']:.3f}"] for point in data["points"]])
+    return [*lines, "", f"{data['kills']} kills. Lost though it used nothing of the dead cell, or "
+            f"alive though it did: {data['not_as_used']}."]
 
 
 def table_exposure(data):
-    row("pages", "median", "99th percentile", "most")
-    row(*["---"] * 4)
-    for text, values in exposure_series(data):
+    def line(text, values):
         values = sorted(values)
-        row(text, values[len(values) // 2], values[int(0.99 * (len(values) - 1))], values[-1])
+        return [text, values[len(values) // 2], values[int(0.99 * (len(values) - 1))], values[-1]]
+    return table(["pages", "median", "99th percentile", "most"],
+                 [line(text, values) for text, values in exposure_series(data)])
 
 
 def table_defences(data):
     names = list(data["medians"]["none"])
-    row("turned off", *names)
-    row(*["---"] * (len(names) + 1))
-    for defence, figures in data["medians"].items():
-        row(defence, *("the machine did not survive it" if figures[name] is None
-                       else f"{figures[name]:.2f}" for name in names))
+
+    def text(figure):
+        return "the machine did not survive it" if figure is None else f"{figure:.2f}"
+    return table(["turned off", *names],
+                 [[defence, *(text(figures[name]) for name in names)]
+                  for defence, figures in data["medians"].items()])
 
 
-def print_table(data):
+def table_postgres(data):
+    head = ["log", "kills", "other sessions", "of them dropped", "served again, median", "worst"]
+    return table(head, [
+        [f"{line['log_mib']:.0f} MiB", line["kills"], line["survivors"], line["dropped"],
+         f"{line['served_again_ms']['p50']:.0f} ms", f"{line['served_again_ms']['max']:.0f} ms"]
+        for line in data["rows"]])
+
+
+def table_bench(data):
+    """Of `hive bench --json`, whose times are in nanoseconds."""
+    def ms(value):
+        return "-" if value is None else f"{value / 1e6:.2f} ms"
+    return table(["row", "value", "baseline", "spread", "bound", "holds", "against"], [
+        [line["name"], ms(line["value"]), ms(line["baseline"]), f"{100 * line['spread']:.0f} %",
+         line["bound"] or "-", {None: "-", True: "yes", False: "no"}[line["holds"]],
+         line["against"] or "-"] for line in data["rows"]])
+
+
+DRAWN = {"cells", "pages", "memory", "loss", "exposure"}
+TABLES = {"bench": table_bench, "loss": table_loss, "exposure": table_exposure,
+          "defences": table_defences, "postgres": table_postgres}
+
+
+def table_of(data):
+    """With a line above that says where the figures come from."""
     host = data["host"]
-    print(f"\n{data['what']}: {host['date']}, {host['processors']} processors ({host['model']}), "
-          f"Linux {host['kernel']}, load {host['load'][0]:.1f} before and "
-          f"{host['load_after'][0]:.1f} after; seed {data['seed']}\n")
-    {"loss": table_loss, "exposure": table_exposure,
-     "defences": table_defences}.get(data["what"], table_phases)(data)
+    seed = f", seed {data['seed']}" if "seed" in data else ""
+    date = f"{host['date']}, " if "date" in host else ""
+    load = (f"{host['load'][0]:.1f} before and {host['load_after'][0]:.1f} after"
+            if "load_after" in host else f"{host['load'][0]:.1f} after")
+    where = (f"{date}{host['processors']} processors ({host['model']}), Linux {host['kernel']}, "
+             f"load {load}{seed}")
+    what = data["what"]
+    plot = [f"![{what}](evaluation/{what}.svg)", ""] if what in DRAWN else []
+    return [*plot, where, "", *TABLES.get(data["what"], table_phases)(data)]
+
+
+def write_tables(page, every):
+    text = page.read_text()
+    for data in every:
+        begin, end = f"<!-- table: {data['what']} -->\n", "<!-- end -->"
+        before, found, after = text.partition(begin)
+        if not found:
+            continue
+        _, _, after = after.partition(end)
+        text = before + begin + "\n".join(table_of(data)) + "\n" + end + after
+    page.write_text(text)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("docs/evaluation"))
-    parser.add_argument("--tables", action="store_true", help="print tables, draw nothing")
+    parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("docs/evaluation.md"))
+    parser.add_argument("--tables", action="store_true",
+                        help="print the tables, and change nothing")
     given = parser.parse_args()
-    every = [json.loads(path.read_text()) for path in sorted(given.data.glob("*.json"))]
-    every = [data for data in every if "what" in data]
+    every = [{"what": path.stem, **json.loads(path.read_text())}
+             for path in sorted(given.data.glob("*.json"))]
     if given.tables:
         for data in every:
-            print_table(data)
+            print("\n".join(["", data["what"] + ": " + table_of(data)[0], *table_of(data)[1:]]))
         return 0
+    write_tables(given.page, every)
     try:
         import matplotlib
         matplotlib.use("svg")

@@ -181,6 +181,7 @@ def main():
                         help="on a verdict: log and post-mortems go to this new directory")
     given = parser.parse_args()
     given.build = given.build.resolve()
+    hive.end_in_order()
     try:
         return soak(given)
     except (hive.Failed, OSError, subprocess.CalledProcessError) as problem:
