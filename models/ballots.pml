@@ -13,7 +13,8 @@
  *
  * As there, each step brings something forward; a run that has come to rest must have ended well.
  *
- * Mutations: MINORITY_DECIDES, NO_CONTEST (the accused does not defend itself).
+ * Mutations: MINORITY_DECIDES, NO_CONTEST (the accused does not defend itself), CONDEMNED_DECIDES
+ * (it decides about others although it was voted out).
  */
 #ifndef N
 #define N 3
@@ -242,8 +243,12 @@ inline release(i) {
   (VERDICT(votes[VOTE(i, c, j)]) >= DECIDED_INNOCENT && \
    BALLOT(votes[VOTE(i, c, j)]) == BALLOT(own[AT(i, c)]))
 /* Ballots::is_condemned: after a count of the latest ballot on itself. */
+#ifdef CONDEMNED_DECIDES
+#define IS_CONDEMNED false
+#else
 #define IS_CONDEMNED \
   (decided == DECIDED_GUILTY || decided == 0 && n > 1 && 2 * guilty > n)
+#endif
 
 /* Ballots::on_fence. */
 inline decide(i) {

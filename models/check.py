@@ -40,7 +40,8 @@ PROPERTIES = {
         (MUTANT, "recovery", "FAILURES=2 NO_RESTART"),
         (MUTANT, "recovery", "FAILURES=2 LIES BELIEVE_DEATHS"),
         (MUTANT, "ballots", "FAILURES=0 WRONG=1 MINORITY_DECIDES"),
-        (MUTANT, "ballots", "FAILURES=1 WRONG=2 NO_CONTEST"),
+        (MUTANT, "ballots", "FAILURES=1 WRONG=2 NO_CONTEST CONDEMNED_DECIDES"),
+        (MUTANT, "ballots", "FAILURES=1 WRONG=2 SLOW CONDEMNED_DECIDES"),
     ],
     4: [
         (SAFETY, "recovery", "FAILURES=2"),

@@ -47,6 +47,7 @@ class Injector {
   std::uint64_t noticed_by_others(int cell) const;
   bool await_death(int cell) const;
   bool is_noticed(int cell, std::uint64_t before) const;
+  std::uint64_t voted_down_by(int cell) const;
   void make_calls_to(int cell) const;
   bool kill_while_it_decides(const Fault& fault, Injection& injection);
   bool kill_at(const Fault& fault, const std::string& point, Random& random, Injection& injection);

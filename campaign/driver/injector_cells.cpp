@@ -161,8 +161,25 @@ bool Injector::accuse(const Fault& fault, Random& random) {
   const int by = fault.targets[0];
   const auto others = static_cast<std::uint64_t>(plan_.cells - 1);
   const int accused = (by + 1 + static_cast<int>(random.below(others))) % plan_.cells;
-  return machine_.fault({"accuse", std::to_string(by), "--accused", std::to_string(accused),
-                         "--times", std::to_string(random.between(1, 3))});
+  const std::uint64_t times = random.between(1, 3);
+  const std::uint64_t before = voted_down_by(by);
+  if (!machine_.fault({"accuse", std::to_string(by), "--accused", std::to_string(accused),
+                       "--times", std::to_string(times)})) {
+    return false;
+  }
+  // Each comes once the last was decided; what is still to come must not fall into the audit.
+  const std::uint64_t deadline_ns = monotonic_ns() + notice_ns_max;
+  while (!machine_.has_died(by) && voted_down_by(by) < before + times &&
+         monotonic_ns() < deadline_ns && interrupted() == 0) {
+    ::usleep(notice_poll_us);
+  }
+  return true;
+}
+
+// How many ballots the cell has seen voted down.
+std::uint64_t Injector::voted_down_by(int cell) const {
+  const Json counters = machine_.fault_json({"counters", std::to_string(cell)});
+  return counters.is_object() ? counters.value("alerts_voted_down", std::uint64_t{0}) : 0;
 }
 
 bool Injector::store_wildly(const Fault& fault, const std::string& what, Injection& injection) {

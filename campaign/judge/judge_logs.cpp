@@ -11,7 +11,7 @@ namespace {
 
 // For Linux to take down a process that was killed, on a host that is busy: it needs a turn of
 // each of its threads. What was not killed lives on for good.
-constexpr std::uint64_t end_ns_max = 2'000'000'000;
+constexpr std::uint64_t end_ns_max = 5'000'000'000;
 constexpr std::uint64_t gap_max_ns = 15'000'000'000;  // longer is no recovery any more
 
 std::string text_of(const Witnessed& by, const Event& event) {
@@ -52,8 +52,8 @@ void Judge::judge_logs(Case& now) {
     // The locks of a home are broken while its memory goes.
     const bool is_dying = event->what == event::broken &&
                           now.is_dead(event->integer(0), event->number(1));
-    if (is_dying) continue;
-    if (const auto wrong = shared_.apply(plan->cell, *event)) {
+    const auto wrong = shared_.apply(plan->cell, *event);
+    if (wrong && !is_dying) {
       escape(now, *wrong, text_of(by, *event));
     }
     if (last.contains(event->by) && last[event->by] == event) shared_.worker_ended(plan->cell);

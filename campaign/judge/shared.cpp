@@ -31,8 +31,8 @@ std::optional<std::string> Shared::apply(int worker, const Event& event) {
   } else if (what == event::broken) {
     Place& place = places_[home];
     doing_.erase(worker);
-    if (!place.may_be_broken) return "a mutex is broken although nobody died near it";
     place.must_be_broken = false;
+    if (!place.may_be_broken) return "a mutex is broken although nobody died near it";
   } else if (what == event::guarded) {
     return "a mutex was given for something half done";
   } else if (what == event::took) {

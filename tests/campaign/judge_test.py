@@ -126,6 +126,26 @@ class Judge(unittest.TestCase):
         self.logs["worker0"] += ["2000 locking 0 1", "2100 locked 0 1"]
         self.assertIn("a mutex was given to the next although its holder died", self.judge())
 
+    def test_a_home_that_dies_may_say_that_it_can_do_nothing(self):
+        # Its locks are broken while it goes, and mended by whoever comes.
+        self.logs["worker1"] += ["300 locking 1 1", "400 locked 1 1"]
+        self.logs["worker0"] += ["450 error open 1 1 host 1 0", "460 error read 1 1 lost 1 -1",
+                                 "500 locking 1 1", "600 broken 1 1", "700 mended 1 1",
+                                 "800 locking 1 1", "900 locked 1 1"]
+        self.assertEqual(self.judge(), set())
+        self.logs["worker0"] += ["1200 error open 2 1 host 2 0"]
+        self.assertIn("a call fails that nothing stands in the way of", self.judge())
+
+    def test_a_task_believes_a_cell_that_is_corrupt(self):
+        self.evidence["fault"] = {"number": 4, "kind": "corrupt-live-set", "targets": [1],
+                                  "delay_us": 1, "seed": 1}
+        self.logs["worker1"] += ["300 locking 0 1", "400 locked 0 1",
+                                 "450 error put_pair 0 1 cell_down 0 -1"]
+        self.logs["worker0"] += ["2000 locking 0 1", "2100 broken 0 1"]
+        self.assertEqual(self.judge(), set())
+        self.logs["worker2"] += ["300 error open 0 1 cell_down 0 2"]
+        self.assertIn("a call fails that nothing stands in the way of", self.judge())
+
     def test_a_mutex_for_two(self):
         self.logs["worker2"] += ["300 locking 0 1", "400 locked 0 1", "600 unlocking 0 1"]
         self.logs["worker0"] += ["350 locking 0 1", "500 locked 0 1"]

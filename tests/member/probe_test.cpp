@@ -89,6 +89,18 @@ TEST(Probe, ATickThreadThatWaitsForAProcessorIsNotGuiltyHoweverMuchTheOthersRun)
   EXPECT_NE(accused.verdict(long_probe), Probe::Verdict::guilty);
 }
 
+// One waits for the lock that the tick thread needs, and runs meanwhile; its holder has no turn.
+TEST(Probe, ATickThreadThatSleepsIsNotGuiltyWhileAnotherHasHadNoTurn) {
+  const auto others = [] {
+    std::thread(loop).detach();
+    const sched_param none{};
+    ::sched_setscheduler(0, SCHED_IDLE, &none);
+    loop();
+  };
+  const Accused accused(sleep_for_ever, others);
+  EXPECT_NE(accused.verdict(long_probe), Probe::Verdict::guilty);
+}
+
 TEST(Probe, ATickThreadThatRunsAndMakesNoTickIsGuilty) {
   const Accused accused(loop, sleep_for_ever);
   EXPECT_EQ(accused.verdict(10 * long_probe), Probe::Verdict::guilty);

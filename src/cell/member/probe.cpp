@@ -41,6 +41,13 @@ int processor_in(const char* text) {
   return text != nullptr ? std::atoi(text) : -1;
 }
 
+// The one that makes the ticks, of a process that is not stopped.
+bool tick_sleeps(const ThreadTimes& times) {
+  return !times.is_stopped && std::ranges::none_of(times.threads, [](const auto& entry) {
+    return entry.second.is_tick && entry.second.would_run;
+  });
+}
+
 }  // namespace
 
 ThreadTimes read_thread_times(int pid) {
@@ -116,10 +123,10 @@ Probe::Verdict Probe::look() {
   stood_ns_ += probe_look_ns;
   ++looks_;
   Verdict verdict = judge_threads();
-  if (verdict == Verdict::guilty && all_sleep_) {
+  if (verdict == Verdict::guilty && tick_sleeps(before_)) {
     // A processor may have stood still, with the timers of all who sleep on it: a host takes the
     // processors of a virtual machine away one by one. Once we have run there it goes again, and
-    // what was due there has come.
+    // what was due there has come. Whatever else of the cell runs on another processor.
     visit_processors(before_);
     std::uint64_t now = clock;
     if (!safe_load64(&header->clock_word, now)) return Verdict::guilty;
@@ -136,20 +143,16 @@ Probe::Verdict Probe::look() {
 Probe::Verdict Probe::judge_threads() {
   const ThreadTimes now = read_thread_times(pid_);
   if (!now.is_readable) return Verdict::guilty;  // no process, no tick
-  bool one_waits = false;
+  bool one_waits = false;  // and has not had its turn yet
   bool tick_waits = false;
-  bool one_ran_enough = false;
   bool tick_ran_enough = false;
-  all_sleep_ = !now.is_stopped;
   for (const auto& [id, thread] : now.threads) {
     const auto then = before_.threads.find(id);
     const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
     const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
     const bool ran_enough = (ran_ns_[id] += ran) >= ran_enough_ns;
     const bool waits = thread.would_run && ran < probe_look_ns / 2;
-    all_sleep_ &= !thread.would_run;
-    one_waits |= waits;
-    one_ran_enough |= ran_enough;
+    one_waits |= waits && !ran_enough;
     tick_waits |= thread.is_tick && waits;
     tick_ran_enough |= thread.is_tick && ran_enough;
   }
@@ -163,8 +166,9 @@ Probe::Verdict Probe::judge_threads() {
     });
     return Verdict::open;
   }
-  // It sleeps: for a lock, perhaps, whose holder has no processor, or is in a loop.
-  return one_waits && !one_ran_enough ? Verdict::open : Verdict::guilty;
+  // It sleeps: for a lock, perhaps, whose holder has no processor; but who had one for a tick's
+  // length and goes on is in a loop.
+  return one_waits ? Verdict::open : Verdict::guilty;
 }
 
 }  // namespace hive::cell

@@ -1,7 +1,7 @@
 // Whether an accused cell gets on. Slow is not dead: one whose tick thread waits for a processor is
 // innocent, however much its other threads run; one hangs that is stopped, whose tick thread
 // had a processor for a tick's length and made none, or whose tick thread sleeps while nobody in
-// the cell waits for a processor. docs/agreement.md.
+// the cell waits for a first turn of his own. docs/agreement.md.
 #pragma once
 
 #include <cstdint>
@@ -59,8 +59,7 @@ class Probe {
   std::uint64_t last_look_ns_ = now_ns();
   int looks_ = 0;
   int guilty_looks_ = 0;  // in a row
-  bool all_sleep_ = false;  // at the last look, and none is stopped
-  std::map<int, std::uint64_t> ran_ns_;  // by thread, while the tick thread could have run
+  std::map<int, std::uint64_t> ran_ns_;  // by thread, since the tick thread waited last
   ThreadTimes before_;
 };
 
