@@ -1,5 +1,5 @@
-// Tells ThreadSanitizer, in a program that is built with it, what it can not see: two threads of one
-// process are ordered by a mutex or barrier of Hive, whose words are touched by the copy
+// Tells ThreadSanitizer, in a program that is built with it, what it can not see: two threads of
+// one process are ordered by a mutex or barrier of Hive, whose words are touched by the copy
 // routine, or by the home. Nothing in other programs.
 #pragma once
 
