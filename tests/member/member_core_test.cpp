@@ -279,6 +279,25 @@ TEST(MemberCore, OfTwoCellsOneThatHangsIsSwitchedOff) {
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
 }
 
+// Each of two finds the other guilty, and the second was too late to contest: it may be switched
+// off any moment, and whom it condemns would leave nobody.
+TEST(MemberCore, ACellThatIsCondemnedDecidesNothing) {
+  Cells cells(2);
+  cells[0].accuse(1, Hint::clock, cells.now);
+  cells[1].accuse(0, Hint::clock, cells.now);
+  for (const CellId cell : {0, 1}) cells[cell].on_tick(cells.now + 25 * ms);
+  const auto first = cells.orders(0, What::fence);
+  const auto second = cells.orders(1, What::fence);
+  ASSERT_EQ(first.size(), 1U);
+  ASSERT_EQ(second.size(), 1U);
+  cells[0].on_fence(1, first[0].ballot, true, cells.now + 25 * ms);
+  EXPECT_EQ(cells[0].board().opinion(1).verdict, Verdict::decided_guilty);
+  cells.spread();  // under the lock it reads all boards
+  cells[1].on_fence(0, second[0].ballot, true, cells.now + 26 * ms);
+  EXPECT_EQ(cells[1].board().opinion(0).verdict, Verdict::guilty);
+  EXPECT_TRUE(cells.orders(1, What::power_off).empty());
+}
+
 // Cell 0 accuses, cell 1 finds nothing.
 void accuse_falsely(Cells& cells, CellId accused) {
   cells[0].accuse(accused, Hint::clock, cells.now);
