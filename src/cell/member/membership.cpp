@@ -21,8 +21,7 @@ namespace {
 
 constexpr std::uint64_t calm_look_ns = 250 * ns_per_ms;  // for signs that wake nobody
 constexpr std::uint64_t busy_look_ns = 10 * ns_per_ms;   // during recovery and ballots
-constexpr std::uint32_t garbage_burst = 8;  // messages, in so much time
-constexpr std::uint64_t garbage_burst_ns = 1'000 * ns_per_ms;
+constexpr std::uint32_t garbage_burst = 8;  // messages in a second
 constexpr std::uint64_t off_look_ns = 200 * ns_per_us;   // until a node is known to be off
 
 // Without the fence the vote is taken for the death; without barriers nobody waits in them.
@@ -118,7 +117,8 @@ void Membership::on_unreachable(CellId cell, std::uint64_t incarnation) {
 
 void Membership::hint(CellId cell, Hint hint) {
   if (cell < 0 || cell >= max_cells || !live().has(cell)) return;
-  if (hint == Hint::garbage && !garbage_[static_cast<std::size_t>(cell)].is_burst(now_ns())) return;
+  auto& garbage = garbage_[static_cast<std::size_t>(cell)];
+  if (hint == Hint::garbage && !garbage.is_burst(now_ns())) return;
   post([this, cell, hint](std::uint64_t now) {
     // What changed while it was read may have looked so.
     if (hint == Hint::corrupt && is_sound(cell)) return;
@@ -127,11 +127,11 @@ void Membership::hint(CellId cell, Hint hint) {
 }
 
 bool Membership::Garbage::is_burst(std::uint64_t now) {
-  if (now - began_ns.load(std::memory_order_relaxed) > garbage_burst_ns) {
-    began_ns.store(now, std::memory_order_relaxed);
-    count.store(0, std::memory_order_relaxed);
+  if (now - began_ns.load() > ns_per_s) {
+    began_ns.store(now);
+    count.store(0);
   }
-  return count.fetch_add(1, std::memory_order_relaxed) + 1 == garbage_burst;
+  return count.fetch_add(1) + 1 == garbage_burst;
 }
 
 void Membership::set_reboots(bool on) {
@@ -163,7 +163,7 @@ bool Membership::on_tick(std::uint64_t own_tick_ns) {
   for (CellSet late(seen.late.bits()); !late.empty(); late.remove(late.lowest())) {
     const CellId cell = late.lowest();
     const bool again = clocks_.stood_ns(cell) % (10 * busy_tick_ns) < own_tick_ns;
-    if (!CellSet(before).has(cell) || again) hint(cell, Hint::clock);
+    if (again || !CellSet(before).has(cell)) hint(cell, Hint::clock);
   }
   return seen.is_busy;
 }
@@ -375,8 +375,7 @@ std::uint64_t Membership::wake_at(std::uint64_t now) const {
 }
 
 void Membership::sleep(std::uint64_t now) {
-  // A lifeline and a member word of each of 63 others, and our own inputs: 127 of the 128 that
-  // Linux waits for at once.
+  // A lifeline and a member word of each of 63 others, and our inputs: Linux takes 128 at once.
   std::array<FutexWord, 2 * max_cells> words;
   std::size_t count = 0;
   words[count++] = {&inputs_word_, inputs_word_.load(std::memory_order_acquire)};
