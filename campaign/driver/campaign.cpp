@@ -31,8 +31,9 @@ constexpr useconds_t poll_us = 10'000;
 Json kernels_json(const std::vector<Kernel>& kernels) {
   Json list = Json::array();
   for (const Kernel& kernel : kernels) {
-    list.push_back(
-        {{"cell", kernel.cell}, {"incarnation", kernel.incarnation}, {"died_ns", kernel.died_ns}});
+    list.push_back({{"cell", kernel.cell},
+                    {"incarnation", kernel.incarnation},
+                    {"died_ns", kernel.ended_ns()}});
   }
   return list;
 }

@@ -1,6 +1,9 @@
 #include "campaign/driver/machine.h"
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -16,7 +19,19 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t boot_ns_max = 60'000'000'000;
-constexpr int watch_ms = 2;  // to see kernels that were added
+constexpr int watch_ms = 5;  // to see kernels that were added
+
+// Whether SIGKILL is pending for it, or it is ending already.
+bool is_killed(int pid) {
+  const std::string text = read_of_process(pid, "status");
+  for (const char* pending : {"SigPnd:\t", "ShdPnd:\t"}) {
+    const auto at = text.find(pending);
+    if (at == std::string::npos) continue;
+    const auto signals = std::strtoull(text.c_str() + at + std::strlen(pending), nullptr, 16);
+    if ((signals >> (SIGKILL - 1) & 1) != 0) return true;
+  }
+  return text.find("State:\tZ") != std::string::npos;
+}
 
 int parent_of(int pid) {
   const std::string text = read_of_process(pid, "stat");
@@ -53,13 +68,18 @@ void DeathWatch::watch(const std::stop_token& stop) {
       waits.push_back({kernel.died_ns == 0 ? kernel.process.pidfd()->get() : -1, POLLIN, 0});
     }
     ::poll(waits.data(), waits.size(), watch_ms);
+    std::vector<bool> killed;
+    for (const Kernel& kernel : kernels) {
+      killed.push_back(kernel.killed_ns == 0 && kernel.died_ns == 0 &&
+                       is_killed(kernel.process.pid()));
+    }
     const std::uint64_t now = monotonic_ns();
     const std::scoped_lock lock(mutex_);
     for (std::size_t i = 0; i < waits.size(); ++i) {
-      if (waits[i].revents == 0) continue;
       for (Kernel& kernel : kernels_) {
-        const bool is_it = kernel.process.pidfd() == kernels[i].process.pidfd();
-        if (is_it && kernel.died_ns == 0) kernel.died_ns = now;
+        if (kernel.process.pidfd() != kernels[i].process.pidfd()) continue;
+        if (killed[i]) kernel.killed_ns = now;
+        if (waits[i].revents != 0 && kernel.died_ns == 0) kernel.died_ns = now;
       }
     }
   }

@@ -1,6 +1,7 @@
 // The machine of a campaign: booted for it, in a runtime directory of its own, by the command.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -24,6 +25,12 @@ struct Kernel {
   std::uint64_t incarnation = 0;
   Target process;
   std::uint64_t died_ns = 0;  // 0 while it lives
+  // Seen to be killed: nothing of it runs from then on, while Linux takes it down, which needs a
+  // turn of each of its threads. 0: not seen.
+  std::uint64_t killed_ns = 0;
+  std::uint64_t ended_ns() const {
+    return died_ns == 0 || killed_ns == 0 ? died_ns : std::min(died_ns, killed_ns);
+  }
 };
 
 // Notes when kernels die, by their pidfds: a fact of Linux, whatever the cells say of each other.

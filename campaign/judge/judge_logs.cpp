@@ -9,9 +9,8 @@
 namespace hive::campaign {
 namespace {
 
-// For Linux to take down a process that was killed, on a host that is busy: it needs a turn of
-// each of its threads. What was not killed lives on for good.
-constexpr std::uint64_t end_ns_max = 5'000'000'000;
+// For the driver to see that a process was killed.
+constexpr std::uint64_t end_ns_max = 250'000'000;
 constexpr std::uint64_t gap_max_ns = 15'000'000'000;  // longer is no recovery any more
 
 std::string text_of(const Witnessed& by, const Event& event) {

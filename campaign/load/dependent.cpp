@@ -23,7 +23,8 @@ class Dependent final : public Component {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
-  void audit(std::uint64_t) override {}
+  // Once more, in case it had no turn since a cell failed.
+  void audit(std::uint64_t) override { step(); }
 
   void go(const std::vector<std::uint64_t>& incarnations) override {
     if (!homes_.empty()) return;  // a home that came back is not the one it depends on

@@ -39,8 +39,8 @@ BoardReader::Outcome BoardReader::find(CellId cell, Place& place) {
 
 BoardReader::Outcome BoardReader::read(CellId cell, Board& out) {
   Place& place = places_[static_cast<std::size_t>(cell)];
-  // The word first: a change after it was read wakes us again. Also when the board can't be read:
-  // who sleeps on the word before it would be woken at once, and for ever.
+  // The word first: a change after it was read wakes us again. Also when the board can not be
+  // read: who sleeps on the word before it would be woken at once, and for ever.
   std::uint32_t word = 0;
   if (!safe_load32(&machine::node_header(layout_, cell)->member_word, word)) {
     return Outcome::bus_error;

@@ -1,5 +1,5 @@
-// Whether an accused cell gets on. Slow is not dead: whose tick thread waits for a processor is
-// innocent, however much its other threads run; one hangs that is stopped, whose tick thread
+// Whether an accused cell gets on. Slow is not dead: one whose tick thread waits for a processor
+// is innocent, however much its other threads run; one hangs that is stopped, whose tick thread
 // had a processor for a tick's length and made none, or whose tick thread sleeps while nobody in
 // the cell waits for a first turn of his own. docs/agreement.md.
 #pragma once

@@ -1,15 +1,14 @@
-// Some cells whose agreement and recovery a test drives by hand.
+// For tests of the protocol by hand-made inputs: a few cores, whose boards are spread when told.
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "cell/member/member_core.h"
 
-namespace hive::cell::test {
+namespace hive::cell {
 
 inline constexpr std::uint64_t ms = 1'000'000;
 using What = MemberOrder::What;
@@ -100,4 +99,4 @@ struct Cells final : NodeFacts {
   std::uint64_t now = 1'000 * ms;
 };
 
-}  // namespace hive::cell::test
+}  // namespace hive::cell
