@@ -19,7 +19,7 @@ std::uint64_t size_of(const std::string& path) {
 }  // namespace
 
 Load::Load(const Plan& plan, Machine& machine, std::string dir)
-    : plan_(plan), machine_(machine), dir_(std::move(dir)) {
+    : machine_(machine), dir_(std::move(dir)) {
   for (const ComponentPlan& component : plan.components) {
     parts_.emplace_back().plan = &component;
   }

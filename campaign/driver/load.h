@@ -48,7 +48,6 @@ class Load {
   void send(const std::string& line);
   void collect(const std::string& answer, std::uint64_t deadline_ns);
 
-  const Plan& plan_;
   Machine& machine_;
   const std::string dir_;
   std::vector<Part> parts_;

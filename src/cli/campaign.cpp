@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "machine/sabotage.h"
 #include "monitor/host.h"
+#include "monitor/refusal.h"
 #include "monitor/sizes.h"
 
 namespace hive::cli {
@@ -65,8 +66,9 @@ int campaign(const CampaignArguments& arguments) {
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   ::execv(pointers.front(), pointers.data());
-  return complain(Refusal{monitor::exit_failed, fmt::format("{} can not be started: {}",
-                                                            words.front(), std::strerror(errno))});
+  return complain(monitor::Refusal{
+      monitor::exit_failed,
+      fmt::format("{} can not be started: {}", words.front(), std::strerror(errno))});
 }
 
 }  // namespace
