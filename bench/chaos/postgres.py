@@ -204,7 +204,7 @@ def measure(server, given):
                      "dropped": sum(kill["dropped"] for kill in kills),
                      "served_again_ms": {"p50": statistics.median(served), "max": max(served)},
                      "each": kills})
-        print(f"{mib} MiB of log: done", file=sys.stderr, flush=True)
+        hive.say(f"{mib} MiB of log: done")
     (version,) = server.wait_session().ask("show server_version")
     host["load_after"] = os.getloadavg()
     return {"what": "postgres", "host": host, "peer": "PostgreSQL", "version": version,

@@ -2,7 +2,6 @@
 where one is turned off, in turns."""
 
 import statistics
-import sys
 import time
 
 import machine as hive
@@ -14,10 +13,6 @@ PUTS = 6000
 CAREFUL_LOOKS = 20
 CELLS = 4
 PICTURE = ["--size", "480x270", "--samples", "32", "--quiet"]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def task_ns(machine, what, home, count):
@@ -58,7 +53,7 @@ def figures_of(machine, seed):
         figures["settled_ms"] = min(figure["settled"] for figure in kills(machine, 2, seed))
     except hive.Failed as problem:
         # What a defence is for: without it the others may not survive the death of one.
-        say(f"  after a kill: {str(problem).splitlines()[-1]}")
+        hive.say(f"  after a kill: {str(problem).splitlines()[-1]}")
         figures["settled_ms"] = None
     return figures
 
@@ -75,7 +70,7 @@ def measure_defences(given):
             off = () if name == "none" else ("--sabotage", name)
             with hive.Machine(given.build, CELLS, "32M", "--tries", "0", *off) as machine:
                 figures.append(figures_of(machine, given.seed + number))
-        say(f"  {number + 1} of {given.repeat} rounds")
+        hive.say(f"  {number + 1} of {given.repeat} rounds")
     medians = {name: {what: median([figure[what] for figure in figures])
                       for what in figures[0]} for name, figures in taken.items()}
     return {"cells": CELLS, "figures": taken, "medians": medians}

@@ -19,6 +19,11 @@ class Failed(Exception):
     """What was to be measured did not happen."""
 
 
+def say(text):
+    """Progress; what was measured goes elsewhere."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def wait_for(condition, what, seconds=WAIT_S, pause_s=0.01):
     deadline = time.monotonic() + seconds
     while not (value := condition()):

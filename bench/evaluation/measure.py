@@ -34,12 +34,9 @@ FEW = 4            # cells of a machine where their number is not what is measur
 FOR_EVER = ("--tries", "0")  # cells die more often than would be sound
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
 def point(x, figures):
-    say(f"  {x}: settled {summary(figures)['settled']['p50']:.2f} ms (median of {len(figures)})")
+    settled_ms = summary(figures)["settled"]["p50"]
+    hive.say(f"  {x}: settled {settled_ms:.2f} ms (median of {len(figures)})")
     return {"x": x, "figures": figures, "summary": summary(figures)}
 
 
@@ -104,12 +101,12 @@ def main():
     given.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for what in MEASURES if "all" in given.what else given.what:
-        say(what)
+        hive.say(what)
         host = hive.host()
         try:
             result = {"what": what, "seed": given.seed, "host": host, **MEASURES[what](given)}
         except hive.Failed as problem:
-            say(f"measure: {what}: {problem}")
+            hive.say(f"measure: {what}: {problem}")
             failed = True
             continue
         host["load_after"] = hive.host()["load"]

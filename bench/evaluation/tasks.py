@@ -3,7 +3,6 @@
 import contextlib
 import random
 import subprocess
-import sys
 import time
 
 import machine as hive
@@ -15,10 +14,6 @@ EXPOSURE_S = 20
 EXPOSURE_CELLS = 4
 SAMPLE_S = 0.02
 PICTURE = ["--size", "960x540", "--samples", "64", "--quiet"]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def start_holding(machine, cell, *what):
@@ -96,7 +91,7 @@ def measure_loss(given):
             for _, task in users:
                 task.communicate()
             if (number + 1) % 10 == 0:
-                say(f"  {number + 1} of {rounds} kills")
+                hive.say(f"  {number + 1} of {rounds} kills")
     return {"cells": LOSS_CELLS, "kills": rounds, "not_as_used": not_as_used,
             "points": [{"x": share / LOSS_CELLS, **count} for share, count in counts.items()]}
 

@@ -63,7 +63,7 @@ class HomeTest : public ::testing::Test {
 
   void TearDown() override {
     for (const std::string& breach : node.breaches()) ADD_FAILURE() << breach;
-    const auto sound = home->check_frames();
+    const auto sound = home->check_frames().sound;
     EXPECT_TRUE(sound) << sound.error().message();
   }
 

@@ -79,13 +79,15 @@ class Accused {
 
 constexpr int long_probe = 100;
 
+// Whenever nobody else wants the processor.
+void loop_last() {
+  const sched_param none{};
+  ::sched_setscheduler(0, SCHED_IDLE, &none);
+  loop();
+}
+
 TEST(Probe, ATickThreadThatWaitsForAProcessorIsNotGuiltyHoweverMuchTheOthersRun) {
-  const auto last = [] {
-    const sched_param none{};
-    ::sched_setscheduler(0, SCHED_IDLE, &none);
-    loop();
-  };
-  const Accused accused(last, loop);
+  const Accused accused(loop_last, loop);
   EXPECT_NE(accused.verdict(long_probe), Probe::Verdict::guilty);
 }
 
@@ -93,9 +95,7 @@ TEST(Probe, ATickThreadThatWaitsForAProcessorIsNotGuiltyHoweverMuchTheOthersRun)
 TEST(Probe, ATickThreadThatSleepsIsNotGuiltyWhileAnotherHasHadNoTurn) {
   const auto others = [] {
     std::thread(loop).detach();
-    const sched_param none{};
-    ::sched_setscheduler(0, SCHED_IDLE, &none);
-    loop();
+    loop_last();
   };
   const Accused accused(sleep_for_ever, others);
   EXPECT_NE(accused.verdict(long_probe), Probe::Verdict::guilty);

@@ -3,7 +3,7 @@
 // each voter can look for itself when a cell is accused of it.
 //
 // What is inspected: the fixed part of the node's header, the cell's root, its tasks, its home's
-// root, segments, windows. The board is read by BoardReader, rings by SIPS, all the time.
+// root, frames, segments, windows. The board is read by BoardReader, rings by SIPS, all the time.
 #pragma once
 
 #include <array>

@@ -48,6 +48,7 @@
 // and log lines are delivered with mutex_ free.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -176,8 +177,11 @@ class Home {
   void clean_up();
   bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
   // Counts all frames anew, and compares with what segments, locks and the rest should have.
-  // Errors: corrupt, with words that say what does not add up.
-  Result<void> check_frames() const;
+  struct FrameBooks {
+    std::array<std::uint64_t, frame_states> counts{};  // at one moment
+    Result<void> sound;  // errors: corrupt, with words that say what does not add up
+  };
+  FrameBooks check_frames() const;
   std::uint64_t frames_in(FrameState state) const { return frames_.count(state); }
 
  private:
@@ -228,6 +232,7 @@ class Home {
   void clean_up_locked(Lock& lock);
   void clean_range(Lock& lock, PageRange range);
   void begin_cleaning_locked(PageRange range);
+  Result<void> check_frames_locked() const;
   // `content`: null for zeros.
   Result<void> renew(Lock& lock, PageRange torn_run, const std::vector<std::byte>* content);
   struct Restore {

@@ -78,8 +78,16 @@ void Home::begin_cleaning_locked(PageRange range) {
   dirty_count_.store(dirty_.size(), std::memory_order_relaxed);
 }
 
-Result<void> Home::check_frames() const {
+Home::FrameBooks Home::check_frames() const {
   const Lock lock(mutex_);
+  FrameBooks books{.counts = {}, .sound = check_frames_locked()};
+  for (std::size_t i = 0; i < frame_states; ++i) {
+    books.counts[i] = frames_.count(static_cast<FrameState>(i));
+  }
+  return books;
+}
+
+Result<void> Home::check_frames_locked() const {
   if (auto sound = frames_.check(); !sound) return sound;
   const auto differs = [this](const char* what) {
     return fail(Code::corrupt, what, parts_.self);
