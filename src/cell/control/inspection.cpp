@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "cell/boot/published.h"
+#include "cell/control/cell_roots.h"
 #include "cell/frames/pfdat.h"
 #include "cell/task/task_table.h"
 #include "machine/node_header.h"
@@ -42,33 +42,25 @@ bool is_header_of(const NodeHeader& header, const NodeHeader& own, CellId cell,
 
 Result<void> Inspection::inspect(CellId cell, std::uint64_t incarnation) {
   const CarefulReader reader(layout_, cell, &counters_[static_cast<std::size_t>(cell)], sabotage_);
-  const std::uint64_t begin = layout_.kernel_begin(cell);
-  CarefulCopy<NodeHeader> header;
-  if (auto done = reader.read_bytes_to(begin, header.bytes(), sizeof(NodeHeader),
-                                       alignof(std::uint64_t));
-      !done) {
-    return done;
-  }
-  if (!is_header_of(*header, *machine::node_header(layout_, self_), cell, incarnation)) {
+  const auto roots = read_roots(reader, layout_);
+  if (!roots) return fail(roots.error());
+  const NodeHeader& header = *roots->header;
+  if (!is_header_of(header, *machine::node_header(layout_, self_), cell, incarnation)) {
     return reader.reject(bad_header);
   }
-  const auto root = reader.read<CellRoot>(begin + header->root_offset);
-  if (!root) return fail(root.error());
-  if ((*root)->cell != cell) return reader.reject(bad_root);
-  const std::uint64_t tasks =
-      begin + header->root_offset + offsetof(CellRoot, tasks) + offsetof(TaskList, first);
+  if (roots->cell->cell != cell) return reader.reject(bad_root);
+  const std::uint64_t tasks = layout_.kernel_begin(cell) + header.root_offset +
+                              offsetof(CellRoot, tasks) + offsetof(TaskList, first);
   if (auto done = inspect_tasks(reader, tasks); !done) return done;
 
-  const auto home = reader.read<HomeRoot>((*root)->home_root);
-  if (!home) return fail(home.error());
-  if ((*home)->pages_torn.load() > layout_.user_pages() ||
-      (*home)->segment_count.load() > segments_max) {
+  const HomeRoot& home = *roots->home;
+  if (home.pages_torn.load() > layout_.user_pages() || home.segment_count.load() > segments_max) {
     return reader.reject(bad_home);
   }
-  if (auto done = inspect_frames(reader, (*home)->pfdats); !done) return done;
-  if (auto done = inspect_segments(reader, (*root)->home_root); !done) return done;
-  if (auto done = inspect_windows(reader, (*home)->windows); !done) return done;
-  if (const auto ring = reader.read<BlockedRing>((*home)->blocked); !ring) {
+  if (auto done = inspect_frames(reader, home.pfdats); !done) return done;
+  if (auto done = inspect_segments(reader, roots->cell->home_root); !done) return done;
+  if (auto done = inspect_windows(reader, home.windows); !done) return done;
+  if (const auto ring = reader.read<BlockedRing>(home.blocked); !ring) {
     return fail(ring.error());
   }
   return {};

@@ -6,7 +6,6 @@
 
 #include "base/time.h"
 #include "cell/boot/panic_record.h"
-#include "cell/boot/published.h"
 #include "cell/control/cell_list.h"
 #include "cell/frames/pfdat.h"
 #include "machine/node_header.h"
@@ -54,13 +53,6 @@ double recovery_ms(const Membership::Loss& loss) {
 
 }  // namespace
 
-struct Survey::Roots {
-  CarefulCopy<machine::NodeHeader> header;
-  CarefulCopy<CellRoot> cell;
-  CarefulCopy<HomeRoot> home;
-  CarefulCopy<PfdatTable> frames;
-};
-
 Survey::Survey(const Config& config, Membership& membership)
     : config_(config), membership_(membership) {
   for (CarefulCounters& counted : counters_) {
@@ -83,23 +75,8 @@ CarefulReader Survey::reader_of(CellId cell) {
   return {config_.layout, cell, &counters(cell), config_.sabotage};
 }
 
-Result<Survey::Roots> Survey::roots_of(CellId cell) {
-  const CarefulReader reader = reader_of(cell);
-  const std::uint64_t begin = config_.layout.kernel_begin(cell);
-  Result<Roots> roots;
-  const auto copied = reader.read_bytes_to(begin, roots->header.bytes(),
-                                           sizeof(machine::NodeHeader), alignof(std::uint64_t));
-  if (!copied) return fail(copied.error());
-  auto root = reader.read<CellRoot>(begin + roots->header->root_offset);
-  if (!root) return fail(root.error());
-  roots->cell = *root;
-  auto home = reader.read<HomeRoot>(roots->cell->home_root);
-  if (!home) return fail(home.error());
-  roots->home = *home;
-  auto frames = reader.read<PfdatTable>(roots->home->pfdats);
-  if (!frames) return fail(frames.error());
-  roots->frames = *frames;
-  return roots;
+Result<CellRoots> Survey::roots_of(CellId cell) {
+  return read_roots(reader_of(cell), config_.layout);
 }
 
 // What the monitor does with a node that is not in the live set.
@@ -136,25 +113,28 @@ Json Survey::dead_cell(CellId cell) {
 Json Survey::cell_status(CellId cell, CellSet live) {
   if (!live.has(cell)) return dead_cell(cell);
   const auto index = static_cast<std::size_t>(cell);
+  const CarefulReader reader = reader_of(cell);
   auto roots = roots_of(cell);
   if (roots && roots->header->incarnation != incarnations_[index]) {
-    roots = reader_of(cell).reject("the header of the node names another incarnation");
+    roots = reader.reject("the header of the node names another incarnation");
   }
-  if (!roots) {
+  const auto frames =
+      roots ? reader.read<PfdatTable>(roots->home->pfdats) : fail(roots.error());
+  if (!frames) {
     return {{"id", cell},
             {"state", "up"},
             {"pid", pids_[index]},
             {"incarnation", incarnations_[index]},
             {"epoch", 0},
             {"live_set", Json::array()},
-            {"problem", roots.error().message()}};
+            {"problem", frames.error().message()}};
   }
   const machine::NodeHeader& header = *roots->header;
   const HomeRoot& home = *roots->home;
   const auto mib = [](std::uint64_t pages) {
     return static_cast<double>(pages) * bytes_per_page / (1 << 20);
   };
-  const auto& in_segments = roots->frames->counts[static_cast<std::size_t>(FrameState::segment)];
+  const auto& in_segments = (*frames)->counts[static_cast<std::size_t>(FrameState::segment)];
   const bool draining = header.state.load() == static_cast<std::uint32_t>(CellState::draining);
   return {{"id", cell},
           {"state", draining ? "draining" : "up"},
@@ -165,7 +145,7 @@ Json Survey::cell_status(CellId cell, CellSet live) {
           {"clock", header.clock_word.load()},
           {"tasks", roots->cell->tasks.count.load()},
           {"memory",
-           {{"total_mib", mib(roots->frames->pages)},
+           {{"total_mib", mib((*frames)->pages)},
             {"segments_mib", mib(in_segments.load())},
             {"segments", home.segment_count.load()},
             {"torn_pages", home.pages_torn.load()},
@@ -174,7 +154,7 @@ Json Survey::cell_status(CellId cell, CellSet live) {
 }
 
 // What each task could destroy right now: the windows that it has open on this home.
-void Survey::add_windows(const CarefulReader& reader, const Roots& roots, Json& exposure) {
+void Survey::add_windows(const CarefulReader& reader, const CellRoots& roots, Json& exposure) {
   auto table = reader.read<WindowTable>(roots.home->windows);
   if (!table) return;
   const std::uint64_t now = now_ns();
@@ -189,7 +169,7 @@ void Survey::add_windows(const CarefulReader& reader, const Roots& roots, Json& 
   }
 }
 
-void Survey::add_blocked(const CarefulReader& reader, const Roots& roots, Json& blocked) {
+void Survey::add_blocked(const CarefulReader& reader, const CellRoots& roots, Json& blocked) {
   auto ring = reader.read<BlockedRing>(roots.home->blocked);
   if (!ring) return;
   const std::uint64_t now = now_ns();

@@ -12,7 +12,7 @@
 #include "base/ids.h"
 #include "cell/boot/config.h"
 #include "cell/careful/careful.h"
-#include "cell/home/published.h"
+#include "cell/control/cell_roots.h"
 #include "cell/member/membership.h"
 #include "cell/task/task_table.h"
 
@@ -45,13 +45,12 @@ class Survey {
   CarefulCounters& counters(CellId cell) { return counters_[static_cast<std::size_t>(cell)]; }
 
  private:
-  struct Roots;
   CarefulReader reader_of(CellId cell);
-  Result<Roots> roots_of(CellId cell);
+  Result<CellRoots> roots_of(CellId cell);
   Result<void> add_tasks(CellId cell, nlohmann::json& tasks);
   nlohmann::json cell_status(CellId cell, CellSet live);
-  void add_windows(const CarefulReader& reader, const Roots& roots, nlohmann::json& exposure);
-  void add_blocked(const CarefulReader& reader, const Roots& roots, nlohmann::json& blocked);
+  void add_windows(const CarefulReader& reader, const CellRoots& roots, nlohmann::json& exposure);
+  void add_blocked(const CarefulReader& reader, const CellRoots& roots, nlohmann::json& blocked);
   nlohmann::json dead_cell(CellId cell);
   void add_node_record(CellId cell, nlohmann::json& json) const;
 
