@@ -36,12 +36,13 @@ def declared():
     return classes, functions
 
 
-def symbols(*files, dynamic=False):
-    """Names of strong and unique definitions, without what the compiler made of std and tl."""
+def symbols(*files, dynamic=False, weak=True):
+    """Names of definitions. The weak ones are made wherever they are used, so nobody misses them:
+    which there are, such as the destructor of a plain structure, differs between compilers."""
     listing = subprocess.run(["nm", "-C", "--defined-only", *(["-D"] if dynamic else ["-g"]), *files],
                              check=True, capture_output=True, text=True).stdout
     found = re.findall(r"^[0-9a-f]+ ([A-Zu]) (.+)$", listing, re.M)
-    return {name for kind, name in found}
+    return {name for kind, name in found if weak or kind not in "VWu"}
 
 
 class Symbols(unittest.TestCase):
@@ -62,11 +63,12 @@ class Symbols(unittest.TestCase):
         self.assertIn("hive::code_name", self.functions)
 
     def test_what_is_shown_is_what_the_headers_declare(self):
-        there = symbols(*(BUILD / archive for archive in ARCHIVES))
+        archives = [BUILD / archive for archive in ARCHIVES]
         shown = symbols(BUILD / "src/lib/libhive.so", dynamic=True)
-        public = {name for name in there if self.is_public(name)}
-        self.assertGreater(len(public), 40)
-        self.assertEqual(sorted(public - shown), [], "missing in src/lib/exports.map")
+        needed = {name for name in symbols(*archives, weak=False) if self.is_public(name)}
+        public = {name for name in symbols(*archives) if self.is_public(name)}
+        self.assertGreater(len(needed), 40)
+        self.assertEqual(sorted(needed - shown), [], "missing in src/lib/exports.map")
         self.assertEqual(sorted(shown - public - INTERPOSERS), [], "no business of programs")
         self.assertTrue(INTERPOSERS <= shown)
 

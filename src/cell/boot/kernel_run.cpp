@@ -143,7 +143,7 @@ void Kernel::begin_shutdown(std::uint64_t grace_ns) {
 void Kernel::continue_shutdown() {
   if (tasks_->size() == 0 && now_ns() < shutdown_deadline_ns_) shutdown_deadline_ns_ = 1;
   if (now_ns() < shutdown_deadline_ns_) return;
-  tasks_->signal_all(SIGKILL);
+  tasks_->kill_all();
   loop_done_ = true;
   loop_->stop();
 }

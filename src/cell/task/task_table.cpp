@@ -201,4 +201,9 @@ void TaskTable::signal_all(int signal) {
   }
 }
 
+void TaskTable::kill_all() {
+  for (auto& [id, task] : tasks_) task.ended = nullptr;
+  signal_all(SIGKILL);
+}
+
 }  // namespace hive::cell

@@ -92,6 +92,9 @@ class TaskTable {
   // Errors: not_found, host.
   Result<void> signal(std::uint64_t id, int signal);
   void signal_all(int signal);
+  // The cell ends, and they with it: nobody is told of one that ends from now on, as it did not do
+  // so by itself. Who waits for it sees the cell end.
+  void kill_all();
   bool has(std::uint64_t id) const { return tasks_.contains(id); }
   std::size_t size() const { return tasks_.size(); }
 
