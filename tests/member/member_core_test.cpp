@@ -65,6 +65,31 @@ TEST(MemberCore, NobodyDiscardsBeforeAllHaveClosedNorGoesOnBeforeAllHaveDiscarde
   EXPECT_EQ(cells[1].settled(), cells[0].settled());
 }
 
+// Cell 2 of three dies, and cell 1 does not come to the barrier where cell 0 waits.
+bool is_accused_after(std::uint64_t late_ns, Found found) {
+  Cells cells(3);
+  cells.die(2);
+  cells.tell_death(2);
+  cells[0].on_closed(cells[0].round(), cells.now);
+  cells.spread();
+  (void)cells[0].take_orders();
+  cells.now += late_ns;
+  cells[0].on_tick(cells.now);
+  if (cells.orders(0, What::probe).empty()) return false;
+  cells[0].on_probe(1, found, cells.now);
+  return cells[0].has_open_ballot();
+}
+
+TEST(MemberCore, WhoIsLateAtABarrierIsAccusedThoughItsClockGoesOn) {
+  EXPECT_FALSE(is_accused_after(900 * ms, Found::sound));
+  EXPECT_TRUE(is_accused_after(1'100 * ms, Found::sound));
+}
+
+TEST(MemberCore, WhoIsLateAtABarrierForWantOfAProcessorHasTwentyTimesAsLong) {
+  EXPECT_FALSE(is_accused_after(19'000 * ms, Found::starved));
+  EXPECT_TRUE(is_accused_after(21'000 * ms, Found::starved));
+}
+
 TEST(MemberCore, AnotherDeathStartsRecoveryOver) {
   Cells cells(4);
   cells.die(3);
@@ -89,11 +114,11 @@ TEST(MemberCore, AMajoritySwitchesOffACellThatHangs) {
   cells.silent.add(2);
   cells[0].on_hint(2, Hint::clock, cells.now);
   EXPECT_EQ(cells.orders(0, What::probe).size(), 1U);
-  cells[0].on_probe(2, true, cells.now);
+  cells[0].on_probe(2, Found::guilty, cells.now);
   EXPECT_TRUE(cells.orders(0, What::power_off).empty());  // alone with what it saw
   cells.spread();
   EXPECT_EQ(cells.orders(1, What::probe).size(), 1U);  // sees for itself
-  cells[1].on_probe(2, true, cells.now);
+  cells[1].on_probe(2, Found::guilty, cells.now);
   cells.spread();
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
   EXPECT_EQ(cells[0].view(), View::first(3));  // an order is not a death
@@ -105,7 +130,7 @@ TEST(MemberCore, ABoardThatNobodyCanReadIsGuiltyThoughItsClockGoesOn) {
   for (const CellId by : {0, 1}) {
     cells[by].on_hint(2, Hint::corrupt, cells.now);
     EXPECT_EQ(cells.orders(by, What::probe).size(), 1U);
-    cells[by].on_probe(2, false, cells.now);
+    cells[by].on_probe(2, Found::sound, cells.now);
     cells.spread();
   }
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
@@ -114,11 +139,11 @@ TEST(MemberCore, ABoardThatNobodyCanReadIsGuiltyThoughItsClockGoesOn) {
 TEST(MemberCore, ACellThatNobodyElseFindsGuiltyIsLeftAlone) {
   Cells cells(3);
   cells[0].on_hint(2, Hint::clock, cells.now);
-  cells[0].on_probe(2, false, cells.now);
+  cells[0].on_probe(2, Found::sound, cells.now);
   EXPECT_FALSE(cells[0].has_open_ballot());
   cells[0].accuse(2, Hint::clock, cells.now);
   cells.spread();
-  cells[1].on_probe(2, false, cells.now);  // one against one
+  cells[1].on_probe(2, Found::sound, cells.now);  // one against one
   cells.spread();
   EXPECT_FALSE(cells[0].has_open_ballot());
   EXPECT_EQ(cells[0].voted_down(), 1U);
@@ -214,9 +239,9 @@ TEST(MemberCore, ACellThatIsCondemnedDecidesNothing) {
 void accuse_falsely(Cells& cells, CellId accused) {
   cells[0].accuse(accused, Hint::clock, cells.now);
   cells.spread();
-  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(accused, false, cells.now);
+  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(accused, Found::sound, cells.now);
   cells.spread();
-  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(0, false, cells.now);
+  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(0, Found::sound, cells.now);
   cells.spread();
   cells.now += 1'000 * ms;
 }
@@ -248,7 +273,7 @@ TEST(MemberCore, ABoardThatMakesNoSenseIsAHintAgainstItsOwner) {
   EXPECT_FALSE(cells[0].read(1, board, cells.now));
   EXPECT_EQ(cells[0].view(), View::first(3));
   EXPECT_EQ(cells.orders(0, What::probe).size(), 1U);
-  cells[0].on_probe(1, false, cells.now);  // it gets on, but what it says is wrong
+  cells[0].on_probe(1, Found::sound, cells.now);  // it gets on, but what it says is wrong
   EXPECT_EQ(cells[0].board().opinion(1).verdict, Verdict::guilty);
   board = cells[1].board();
   board.phase = Phase::count_;

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -58,6 +59,19 @@ class Accused {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
+  // Whether one of its threads is seen to wait for a processor, in so many looks.
+  bool is_seen_starved(int looks_max) const {
+    const machine::Layout layout = machine::make_layout(2, std::uint64_t{1} << 20);
+    const test::MappedNode node(layout, 1);
+    Probe probe(layout, 1, pid_, 0);
+    EXPECT_EQ(probe.is_starved(), std::nullopt);  // too early to tell
+    bool is_starved = false;
+    for (int i = 0; i < looks_max && !is_starved; ++i) {
+      ::usleep(6'000);
+      is_starved = probe.is_starved().value_or(false);
+    }
+    return is_starved;
+  }
   // What a probe makes of it that looks as often as it may.
   Probe::Verdict verdict(int looks_max) const {
     const machine::Layout layout = machine::make_layout(2, std::uint64_t{1} << 20);
@@ -111,6 +125,11 @@ TEST(Probe, ATickThreadThatSleepsIsGuiltyWhetherTheOthersSleepOrRun) {
   EXPECT_EQ(all_sleep.verdict(10 * long_probe), Probe::Verdict::guilty);
   const Accused one_runs(sleep_for_ever, loop);
   EXPECT_EQ(one_runs.verdict(10 * long_probe), Probe::Verdict::guilty);
+}
+
+TEST(Probe, AThreadThatGetsNoProcessorIsSeenAndOneThatSleepsIsNot) {
+  EXPECT_TRUE(Accused(loop_last, loop).is_seen_starved(long_probe));
+  EXPECT_FALSE(Accused(sleep_for_ever, sleep_for_ever).is_seen_starved(long_probe / 10));
 }
 
 TEST(ThreadTimes, SayWhereAThreadRanLast) {

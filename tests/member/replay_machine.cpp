@@ -144,7 +144,7 @@ std::string ReplayMachine::take_vote_step(const std::string& step, Node& n, std:
     core.on_hint(other, cell::Hint::clock, n.now);
     take_orders(n);
     if (obey(n, What::probe, other)) {
-      core.on_probe(other, true, n.now);
+      core.on_probe(other, cell::Found::guilty, n.now);
     } else {
       core.accuse(other, cell::Hint::clock, n.now);  // held back for a while: not in the model
     }
@@ -152,7 +152,7 @@ std::string ReplayMachine::take_vote_step(const std::string& step, Node& n, std:
     int guilty = 0;
     words >> guilty;
     if (!obey(n, What::probe, other)) return "no probe was ordered";
-    core.on_probe(other, guilty != 0, n.now);
+    core.on_probe(other, guilty != 0 ? cell::Found::guilty : cell::Found::sound, n.now);
   } else if (step == "decide") {
     // Whoever holds the fence lock reads all boards before; the trace has that as steps.
     const auto order = obey(n, What::fence, other);

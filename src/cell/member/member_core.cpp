@@ -196,9 +196,10 @@ void MemberCore::accuse(CellId cell, Hint hint, std::uint64_t now) {
   advance(now);
 }
 
-void MemberCore::on_probe(CellId cell, bool guilty, std::uint64_t now) {
-  const bool is_late = late_at_barrier(now).has(cell);
-  ballots_.on_probe(cell, guilty || is_late || unsound_.has(cell), now);
+void MemberCore::on_probe(CellId cell, Found found, std::uint64_t now) {
+  const std::uint64_t times = found == Found::starved ? times_.barrier_starved_factor : 1;
+  const bool is_late = late_at_barrier(now, times).has(cell);
+  ballots_.on_probe(cell, found == Found::guilty || is_late || unsound_.has(cell), now);
   advance(now);
 }
 
@@ -306,11 +307,10 @@ CellSet MemberCore::waited_for() const {
   return waits ? short_of(board_.phase) : CellSet();
 }
 
-// Waited for, and without any progress for too long.
-CellSet MemberCore::late_at_barrier(std::uint64_t now) const {
+CellSet MemberCore::late_at_barrier(std::uint64_t now, std::uint64_t times) const {
   const auto cells = static_cast<std::uint64_t>(round_view_.live().count());
-  const std::uint64_t late_ns = std::max(times_.barrier_late_ns,
-                                         cells * times_.barrier_late_each_ns);
+  const std::uint64_t late_ns = times * std::max(times_.barrier_late_ns,
+                                                 cells * times_.barrier_late_each_ns);
   CellSet late;
   for (CellSet left = waited_for(); !left.empty(); left.remove(left.lowest())) {
     const CellId cell = left.lowest();

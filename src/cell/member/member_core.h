@@ -65,12 +65,17 @@ struct MemberSabotage {
   BallotSabotage ballots;
 };
 
+// What a probe finds of a cell: it gets on, does so but has to wait for a processor, or does not.
+enum class Found : std::uint8_t { sound, starved, guilty };
+
 struct MemberTimes {
   BallotTimes ballots;
   // Without progress of somebody we wait for: the former, or with many cells the latter for each
   // that takes part. On fewer processors than cells they go through a recovery one by one.
   std::uint64_t barrier_late_ns = 1'000'000'000;
   std::uint64_t barrier_late_each_ns = 125'000'000;
+  // So many times that for one that is starved, as slow is not dead; but not for ever.
+  std::uint64_t barrier_starved_factor = 20;
   std::uint64_t attach_retry_ns = 50'000'000;
   std::uint64_t reboot_retry_ns = 5'000'000'000;
 };
@@ -92,7 +97,7 @@ class MemberCore {
   // To be called whenever the node may have gone off; asks the facts.
   void look(CellId cell, std::uint64_t now);
   void on_hint(CellId cell, Hint hint, std::uint64_t now);
-  void on_probe(CellId cell, bool guilty, std::uint64_t now);
+  void on_probe(CellId cell, Found found, std::uint64_t now);
   void on_fence(CellId cell, std::uint32_t ballot, bool held, std::uint64_t now);
   void on_attached(CellId cell, std::uint64_t incarnation, std::uint64_t now);
   // An order to attach failed: that incarnation is not there.
@@ -126,6 +131,8 @@ class MemberCore {
   std::uint32_t alerts() const { return ballots_.alerts(); }
   std::uint32_t restarts() const { return restarts_; }
   CellSet waited_for() const;  // cells that have not come to the barrier at which we wait
+  // Those of them without any progress for too long, or for so many times as long.
+  CellSet late_at_barrier(std::uint64_t now, std::uint64_t times = 1) const;
 
  private:
   static std::size_t index(CellId cell) { return static_cast<std::size_t>(cell); }
@@ -141,7 +148,6 @@ class MemberCore {
   CellSet gone_since(const View& before) const;
   void begin_round(std::uint64_t now);
   CellSet short_of(Phase phase) const;
-  CellSet late_at_barrier(std::uint64_t now) const;
   void settle(std::uint64_t now);
   void try_take_in();
   void ask_for_reboots(std::uint64_t now);

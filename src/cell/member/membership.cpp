@@ -193,27 +193,6 @@ void Membership::on_own_tick(std::uint64_t now) {
   if (is_calm()) losing_.clear();  // suspicions that came to nothing
 }
 
-// Corrupt data is a sign whether or not somebody needs it just now. One cell at a time, in turn.
-void Membership::inspect_next(std::uint64_t now) {
-  if (now < next_inspection_ns_) return;
-  next_inspection_ns_ = now + calm_look_ns;
-  const CellId cells = static_cast<CellId>(parts_.layout.cells);
-  for (CellId step = 0; step < cells; ++step) {
-    inspected_ = (inspected_ + 1) % cells;
-    if (inspected_ == parts_.self || !is_live(core_.view()[inspected_])) continue;
-    if (!is_sound(inspected_)) {
-      note_sign(inspected_, "its kernel data is corrupt", now);
-      core_.on_hint(inspected_, Hint::corrupt, now);
-    }
-    return;
-  }
-}
-
-bool Membership::is_sound(CellId cell) const {
-  const auto seen = parts_.inspect(cell, incarnation_of(core_.view()[cell]));
-  return seen || seen.error().code == Code::busy;
-}
-
 // The first sign of a failure, for the record.
 void Membership::note_sign(CellId cell, const char* cause, std::uint64_t now) {
   Loss& loss = losing_[cell];
@@ -267,24 +246,6 @@ void Membership::look_at(CellId cell, std::uint64_t now, bool is_tick) {
     switched_off_.erase(cell);
     core_.look(cell, now);
   }
-}
-
-void Membership::run_probes(std::uint64_t now) {
-  for (auto at = probes_.begin(); at != probes_.end();) {
-    const CellId cell = at->first;
-    const bool is_dead = !is_live(core_.view()[cell]);
-    const Probe::Verdict verdict = is_dead ? Probe::Verdict::guilty : at->second.look();
-    if (verdict == Probe::Verdict::open) {
-      ++at;
-      continue;
-    }
-    at = probes_.erase(at);
-    if (is_dead) continue;
-    const bool guilty = verdict == Probe::Verdict::guilty || !is_sound(cell);
-    core_.on_probe(cell, guilty, now);
-    if (!guilty && !core_.has_open_ballot()) losing_.erase(cell);
-  }
-  obey_orders();
 }
 
 void Membership::publish_board() {

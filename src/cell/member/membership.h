@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -132,6 +133,7 @@ class Membership final : private NodeFacts {
   void note_sign(CellId cell, const char* cause, std::uint64_t now);
   void look_at_all(std::uint64_t now, bool is_tick);
   void run_probes(std::uint64_t now);
+  std::optional<Found> finding_of(CellId cell, Probe& probe, std::uint64_t now) const;
   bool is_sound(CellId cell) const;
   void inspect_next(std::uint64_t now);
   void obey_orders();

@@ -48,6 +48,18 @@ bool tick_sleeps(const ThreadTimes& times) {
   });
 }
 
+// It wants a processor, and had one for less than half of the time between two looks.
+bool waits_for_processor(const ThreadTimes::Thread& thread, std::uint64_t ran_ns) {
+  return thread.would_run && ran_ns < probe_look_ns / 2;
+}
+
+// By thread, what it ran between two looks.
+std::uint64_t ran_since(const ThreadTimes& before, int id, const ThreadTimes::Thread& now) {
+  const auto then = before.threads.find(id);
+  const std::uint64_t run_before = then == before.threads.end() ? 0 : then->second.run_ns;
+  return now.run_ns - std::min(now.run_ns, run_before);
+}
+
 }  // namespace
 
 ThreadTimes read_thread_times(int pid) {
@@ -140,6 +152,19 @@ Probe::Verdict Probe::look() {
   return verdict;
 }
 
+std::optional<bool> Probe::is_starved() {
+  const std::uint64_t now_time = now_ns();
+  if (now_time < last_look_ns_ + probe_look_ns) return std::nullopt;
+  last_look_ns_ = now_time;
+  const ThreadTimes now = read_thread_times(pid_);
+  const bool starved = !now.is_stopped && std::ranges::any_of(now.threads, [&](const auto& entry) {
+    const auto& [id, thread] = entry;
+    return waits_for_processor(thread, ran_since(before_, id, thread));
+  });
+  before_ = now;
+  return starved;
+}
+
 Probe::Verdict Probe::judge_threads() {
   const ThreadTimes now = read_thread_times(pid_);
   if (!now.is_readable) return Verdict::guilty;  // no process, no tick
@@ -147,11 +172,9 @@ Probe::Verdict Probe::judge_threads() {
   bool tick_waits = false;
   bool tick_ran_enough = false;
   for (const auto& [id, thread] : now.threads) {
-    const auto then = before_.threads.find(id);
-    const std::uint64_t run_before = then == before_.threads.end() ? 0 : then->second.run_ns;
-    const std::uint64_t ran = thread.run_ns - std::min(thread.run_ns, run_before);
+    const std::uint64_t ran = ran_since(before_, id, thread);
     const bool ran_enough = (ran_ns_[id] += ran) >= ran_enough_ns;
-    const bool waits = thread.would_run && ran < probe_look_ns / 2;
+    const bool waits = waits_for_processor(thread, ran);
     one_waits |= waits && !ran_enough;
     tick_waits |= thread.is_tick && waits;
     tick_ran_enough |= thread.is_tick && ran_enough;

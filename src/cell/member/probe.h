@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "base/ids.h"
 #include "base/time.h"
@@ -48,6 +49,11 @@ class Probe {
   // clock goes on.
   Verdict look();
 
+  // For a cell whose clock goes on, but that does not get on with a recovery: whether one of its
+  // threads waits for a processor. It may be the one that does the recovery, or hold a lock that
+  // this one needs. Nothing is known until two looks are probe_look_ns apart.
+  std::optional<bool> is_starved();
+
  private:
   Verdict judge_threads();
 
@@ -56,7 +62,7 @@ class Probe {
   const int pid_;
   std::uint64_t clock_ = 0;
   std::uint64_t stood_ns_;
-  std::uint64_t last_look_ns_ = now_ns();
+  std::uint64_t last_look_ns_ = now_ns();  // at the threads
   int looks_ = 0;
   int guilty_looks_ = 0;  // in a row
   std::map<int, std::uint64_t> ran_ns_;  // by thread, since the tick thread waited last
