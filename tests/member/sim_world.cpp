@@ -179,6 +179,7 @@ void World::probe(CellId cell, const MemberOrder& order) {
   machine_.after(between(22'000, 30'000), cell, [this, cell, other, clock] {
     const bool waits = machine_.now_ns() <= node(other).waits_until && !machine_.is_stopped(other);
     const bool stands = node(other).own().clock == clock;
+    using cell::Found;
     const Found found = waits ? Found::starved : stands ? Found::guilty : Found::sound;
     node(cell).core->on_probe(other, found, machine_.now_ns());
     after_input(cell);
