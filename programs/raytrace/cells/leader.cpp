@@ -64,7 +64,7 @@ Step<void> lead(Crew& crew, const Options& options, Clock::time_point start) {
   Report report;
   auto stage = prepare(crew, options);
   report.load_s = seconds_since(start);
-  if (const auto told = crew.announce(stage.has_value()); !told && stage) return told;
+  if (auto told = crew.announce(stage.has_value()); !told && stage) return told;
   if (!stage) return Stop(stage.error());
 
   const auto render_start = Clock::now();

@@ -9,6 +9,12 @@ namespace {
 constexpr int bins = 16;
 constexpr std::size_t leaf_size = bvh_width;
 
+// What it costs to look at so many triangles: a leaf of four costs what a leaf of one does.
+float fours(std::size_t triangles) {
+  const std::size_t leaves = (triangles + 3) / 4;
+  return static_cast<float>(leaves);
+}
+
 struct Part {  // a range of the triangle order, and the box around it
   std::size_t begin = 0, end = 0;
   Box box;
@@ -128,16 +134,14 @@ class Builder {
       for (int b = bins - 1; b > 0; --b) {
         right.grow(box[b]);
         right_count += count[b];
-        right_cost[b] = right.half_area() * static_cast<float>((right_count + 3) / 4);
+        right_cost[b] = right.half_area() * fours(right_count);
       }
       Box left;
       std::size_t left_count = 0;
       for (int b = 1; b < bins; ++b) {
         left.grow(box[b - 1]);
         left_count += count[b - 1];
-        // A leaf of four costs what a leaf of one does.
-        const float cost =
-            left.half_area() * static_cast<float>((left_count + 3) / 4) + right_cost[b];
+        const float cost = left.half_area() * fours(left_count) + right_cost[b];
         if (left_count == 0 || left_count == p.size() || cost >= best_cost) continue;
         best_cost = cost;
         best_axis = axis;

@@ -1,5 +1,6 @@
 #include "core/tiles.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "core/shade.h"
@@ -36,7 +37,7 @@ Vec3 pixel(const Scene& scene, std::uint32_t x, std::uint32_t y, std::uint64_t& 
   return sum * (h.exposure / static_cast<float>(h.settings.samples));
 }
 
-std::uint8_t to_byte(float unit) { return static_cast<std::uint8_t>(unit * 255.0f + 0.5f); }
+std::uint8_t to_byte(float unit) { return static_cast<std::uint8_t>(std::lround(unit * 255.0f)); }
 
 }  // namespace
 
