@@ -193,7 +193,7 @@ Result<void> Kernel::make_control() {
                             int signal) { return kill_remote(cell, task, signal); },
       .inject = [this](const nlohmann::json& request) { return injection_->inject(request); },
       .takes_tasks = [this] { return takes_tasks(); },
-      .shutdown = [this] { begin_shutdown(tasks_end_max_ns); },
+      .shutdown = [this] { begin_shutdown(CellState::ending, tasks_end_max_ns); },
       .take_new_monitor =
           [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); },

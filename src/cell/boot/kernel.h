@@ -111,7 +111,7 @@ class Kernel {
 
   void on_torn(std::span<const ClientId> clients, std::string_view segment, std::uint64_t offset,
                std::uint64_t bytes);
-  void begin_shutdown(std::uint64_t grace_ns);
+  void begin_shutdown(CellState state, std::uint64_t grace_ns);
   Result<void> takes_tasks() const;
   void continue_shutdown();
 

@@ -57,9 +57,9 @@ bool Kernel::take_monitor_message() {
     go();
   } else if (op == "drain" && order.contains("grace_ms") &&
              order["grace_ms"].is_number_unsigned()) {
-    begin_shutdown(order["grace_ms"].get<std::uint64_t>() * ns_per_ms);
+    begin_shutdown(CellState::draining, order["grace_ms"].get<std::uint64_t>() * ns_per_ms);
   } else if (op == "shutdown") {
-    begin_shutdown(tasks_end_max_ns);
+    begin_shutdown(CellState::ending, tasks_end_max_ns);
   }
   return true;
 }

@@ -124,7 +124,8 @@ void Kernel::on_torn(std::span<const ClientId> clients, std::string_view segment
 
 // Ends the tasks, and then the cell. While the tasks have their time the cell serves on, but takes
 // no new ones.
-void Kernel::begin_shutdown(std::uint64_t grace_ns) {
+void Kernel::begin_shutdown(CellState state, std::uint64_t grace_ns) {
+  header_->state.store(static_cast<std::uint32_t>(state));
   const std::uint64_t deadline_ns = now_ns() + grace_ns;
   if (shutdown_deadline_ns_ != 0) {
     shutdown_deadline_ns_ = std::min(shutdown_deadline_ns_, deadline_ns);
@@ -132,7 +133,6 @@ void Kernel::begin_shutdown(std::uint64_t grace_ns) {
   }
   log(fmt::format("shutting down: {} tasks have {} ms to end", tasks_->size(),
                   grace_ns / ns_per_ms));
-  header_->state.store(static_cast<std::uint32_t>(CellState::draining));
   shutdown_deadline_ns_ = deadline_ns;
   tasks_->signal_all(SIGTERM);
   tasks_->signal_all(SIGCONT);

@@ -9,7 +9,8 @@
 
 namespace hive::cell {
 
-enum class CellState : std::uint32_t { booting = 1, up = 2, draining = 3 };
+// ending: with the whole machine, as ordered.
+enum class CellState : std::uint32_t { booting = 1, up = 2, draining = 3, ending = 4 };
 
 struct CellRoot {
   static constexpr std::uint32_t type = type_name("ROOT");

@@ -35,7 +35,7 @@ bool is_header_of(const NodeHeader& header, const NodeHeader& own, CellId cell,
          header.header_bytes == own.header_bytes && header.incarnation == incarnation &&
          header.rings_offset == own.rings_offset &&
          header.consumed_offset == own.consumed_offset && header.heap_offset == own.heap_offset &&
-         state <= static_cast<std::uint32_t>(CellState::draining);
+         state <= static_cast<std::uint32_t>(CellState::ending);
 }
 
 }  // namespace

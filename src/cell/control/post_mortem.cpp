@@ -11,8 +11,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/safe_copy.h"
 #include "cell/boot/panic_record.h"
+#include "cell/boot/published.h"
 #include "cell/control/cell_list.h"
+#include "machine/node_header.h"
 
 namespace hive::cell {
 namespace {
@@ -57,8 +60,11 @@ Json lost_of(const HomeLoss& loss) {
 
 void PostMortem::note(CellId dead, HomeLoss loss) {
   std::string words = read_panic_record(config_.panic_path(dead));
+  std::uint32_t state = 0;
+  (void)safe_load32(&machine::node_header(config_.layout, dead)->state, state);
   const std::scoped_lock lock(mutex_);
   Noted& noted = noted_[dead];
+  noted.ended_as_ordered = state == static_cast<std::uint32_t>(CellState::ending);
   noted.home.add(std::move(loss));
   if (!words.empty()) noted.last_words = std::move(words);
 }
@@ -70,6 +76,7 @@ PostMortem::Noted PostMortem::take(CellId dead) {
 
 Result<void> PostMortem::write(const Membership::Loss& loss, CellSet survivors) {
   const Noted noted = take(loss.cell);
+  if (noted.ended_as_ordered) return {};
   const std::uint64_t time_ms = wall_clock_ms();
   Json account = {{"boot", config_.boot_id},
                   {"machine", config_.machine},

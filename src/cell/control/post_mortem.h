@@ -26,15 +26,17 @@ class PostMortem {
   // What this home lost with the cell. Reads its last words too, before its next incarnation
   // writes others. May be told again of the same death: it adds up.
   void note(CellId dead, HomeLoss loss);
-  // Writes the account of one loss; reads and writes files, so not on the detector's thread. The
-  // first of the survivors reads what the memory of the dead still shows: call it before that
-  // memory is given back. Errors: host.
+  // Writes the account of one loss, but none of a cell that ended with the whole machine, in good
+  // order. Reads and writes files, so not on the detector's thread. The first of the survivors
+  // reads what the memory of the dead still shows: call it before that memory is given back.
+  // Errors: host.
   Result<void> write(const Membership::Loss& loss, CellSet survivors);
 
  private:
   struct Noted {
     HomeLoss home;
     std::string last_words;
+    bool ended_as_ordered = false;
   };
   Noted take(CellId dead);
   void remove_oldest(const std::string& directory) const;

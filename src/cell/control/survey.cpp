@@ -135,7 +135,7 @@ Json Survey::cell_status(CellId cell, CellSet live) {
     return static_cast<double>(pages) * bytes_per_page / (1 << 20);
   };
   const auto& in_segments = (*frames)->counts[static_cast<std::size_t>(FrameState::segment)];
-  const bool draining = header.state.load() == static_cast<std::uint32_t>(CellState::draining);
+  const bool draining = header.state.load() >= static_cast<std::uint32_t>(CellState::draining);
   return {{"id", cell},
           {"state", draining ? "draining" : "up"},
           {"pid", roots->cell->pid},
