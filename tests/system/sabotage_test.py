@@ -116,13 +116,15 @@ class Sabotage(MachineTest):
         self.addCleanup(task.kill)
         pids = [self.machine.cell(2)["pid"],
                 wait_for(lambda: [t["pid"] for t in self.machine.tasks()], "the task to run")[0]]
+        # One that lives on has the output of its task open.
+        self.addCleanup(lambda: alive(pids[0]) and os.kill(pids[0], signal.SIGKILL))
         self.machine.hive("fault", "hang-cell", 2, "--name", "test")
         wait_for(lambda: self.machine.status()["live_set"] == [0, 1, 3], "the cell to be removed")
         return pids
 
     def test_a_cell_that_was_voted_out_and_lives(self):
         self.boot("fence")
-        self.assertEqual(list(map(alive, self.stopped_cell())), [True, True])
+        self.assertEqual(list(map(alive, self.stopped_cell())), [True, True], self.machine.log())
 
     def test_a_cell_that_was_voted_out(self):
         self.boot()

@@ -6,7 +6,7 @@ set -eux
 state_of() { # CELL: the second column of its line
   hive status | awk -v cell="$1" '$1 == cell { print $2 }'
 }
-hive boot --cells 3 --memory 16M
+hive boot --cells 3 --memory 16M --no-reboot
 trap 'hive shutdown' EXIT
 hive status
 hive run --span all -- mixer 20
