@@ -136,7 +136,7 @@ class Points(Injection):
     def test_the_list_of_them(self):
         done = self.machine.hive("fault", "points", "--json")
         names = [point["name"] for point in json.loads(done.stdout)["points"]]
-        self.assertEqual(len(names), 20)
+        self.assertEqual(len(names), 21)
         people = self.machine.hive("fault", "points").stdout
         self.assertTrue(all(name in people for name in names))
 
