@@ -1,8 +1,8 @@
-// The file system, as tasks and data homes agree on it: names, kinds, what travels in the data of a
-// gate. Operations are in gate.h.
+// The file system, as tasks and data homes agree on it: names, kinds, what travels in the data of
+// a gate. Operations are in gate.h.
 //
-// An object (file, directory, symbolic link) is (home, number): it lies on the disk of that cell. A
-// directory's entries name objects of any home. The root has number 0 and a part on each cell: a
+// An object (file, directory, symbolic link) is (home, number): it lies on the disk of that cell.
+// A directory's entries name objects of any home. The root has number 0 and a part on each cell: a
 // name in it lies on the cell that home_of_root_name() says, also while that is down.
 #pragma once
 
@@ -20,7 +20,7 @@ inline constexpr std::size_t file_name_max = 255;   // bytes
 inline constexpr std::size_t file_path_max = 4095;  // bytes; of the target of a link, too
 inline constexpr int file_links_max = 40;           // symbolic links in one walk; then ELOOP
 inline constexpr std::uint64_t file_root = 0;
-inline constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 44;
+inline constexpr std::uint64_t file_bytes_max = (std::uint64_t{1} << 44) - 4096;
 
 enum class FileKind : std::uint8_t { file = 1, directory = 2, link = 3 };
 inline bool is_file_kind(std::uint64_t kind) { return kind >= 1 && kind <= 3; }
@@ -34,8 +34,7 @@ inline constexpr std::uint64_t pack_entry(FileKind kind, CellId home) {
 inline int check_file_name(std::string_view name) {
   if (name.empty()) return ENOENT;
   if (name.size() > file_name_max) return ENAMETOOLONG;
-  if (name == "." || name == ".." || name.find('/') != name.npos ||
-      name.find('\0') != name.npos) {
+  if (name == "." || name == ".." || name.find('/') != name.npos || name.find('\0') != name.npos) {
     return EINVAL;
   }
   return 0;
@@ -89,21 +88,28 @@ inline constexpr std::int64_t file_time_now = INT64_MIN + 1;
 inline Code code_of_errno(int number) {
   switch (number) {
     case ENOENT:
-    case ESTALE: return Code::not_found;
-    case EEXIST: return Code::exists;
+    case ESTALE:
+      return Code::not_found;
+    case EEXIST:
+      return Code::exists;
     case EBUSY:
-    case EAGAIN: return Code::busy;
+    case EAGAIN:
+      return Code::busy;
     case ENOSPC:
     case EDQUOT:
     case ENOMEM:
     case EMFILE:
-    case ENFILE: return Code::exhausted;
-    case EHOSTDOWN: return Code::cell_down;
-    case ETIMEDOUT: return Code::timed_out;
+    case ENFILE:
+      return Code::exhausted;
+    case EHOSTDOWN:
+      return Code::cell_down;
+    case ETIMEDOUT:
+      return Code::timed_out;
     case EACCES:
     case EPERM:
     case EROFS:
-    case EMEDIUMTYPE: return Code::refused;
+    case EMEDIUMTYPE:
+      return Code::refused;
     case EBADF:
     case EFBIG:
     case EINVAL:
@@ -112,8 +118,10 @@ inline Code code_of_errno(int number) {
     case ENAMETOOLONG:
     case ENOTDIR:
     case ENOTEMPTY:
-    case EXDEV: return Code::bad_argument;
-    default: return Code::host;
+    case EXDEV:
+      return Code::bad_argument;
+    default:
+      return Code::host;
   }
 }
 

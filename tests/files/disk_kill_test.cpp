@@ -1,5 +1,5 @@
-// A kernel that dies between any two steps of a change: the next one finds it done or not done, and
-// nothing besides.
+// A kernel that dies between any two steps of a change: the next one finds it done or not done,
+// and nothing besides.
 #include <csignal>
 #include <functional>
 #include <map>
@@ -95,16 +95,20 @@ class DiskKill : public DiskTest {
 bool nothing(DiskStore&) { return true; }
 
 TEST_F(DiskKill, MakingAFile) {
-  at_every_step(nothing, [](DiskStore& s) { return !!s.make_file(root, "x", 0400); }, 0);
+  at_every_step(
+      nothing, [](DiskStore& s) { return !!s.make_file(root, "x", 0400); }, 0);
   EXPECT_TRUE(seen_before_);
   EXPECT_EQ(tree().size(), 1);
 }
 
 TEST_F(DiskKill, MakingADirectoryAndALink) {
-  at_every_step(nothing, [](DiskStore& s) {
-    const auto made = s.make_directory(root, "d", 0700);
-    return made && s.make_link(made->number, "l", "target");
-  }, 0);
+  at_every_step(
+      nothing,
+      [](DiskStore& s) {
+        const auto made = s.make_directory(root, "d", 0700);
+        return made && s.make_link(made->number, "l", "target");
+      },
+      0);
   EXPECT_EQ(tree().size(), 2);
 }
 
@@ -113,7 +117,8 @@ TEST_F(DiskKill, RemovingAFile) {
                 [](DiskStore& s) {
                   const auto gone = s.unlink(root, "x");
                   return gone && s.drop(*gone) && s.bury(*gone);
-                }, 0);
+                },
+                0);
   EXPECT_TRUE(seen_before_);
   EXPECT_TRUE(tree().empty());
 }
@@ -126,13 +131,12 @@ TEST_F(DiskKill, RemovingADirectory) {
 
 TEST_F(DiskKill, RenamingOverAFile) {
   at_every_step(
-      [](DiskStore& s) {
-        return s.make_file(root, "x", 0600) && s.make_file(root, "y", 0600);
-      },
+      [](DiskStore& s) { return s.make_file(root, "x", 0600) && s.make_file(root, "y", 0600); },
       [](DiskStore& s) {
         const auto replaced = s.rename(root, "x", root, "y");
         return replaced && *replaced && s.drop(**replaced) && s.bury(**replaced);
-      }, 0);
+      },
+      0);
   EXPECT_EQ(tree().size(), 1);
 }
 
@@ -146,11 +150,14 @@ TEST_F(DiskKill, RenamingOverADirectory) {
 }
 
 TEST_F(DiskKill, MakingAFileForAnotherHome) {
-  at_every_step(nothing, [](DiskStore& s) {
-    const auto made = s.make_for(other, 0600);
-    return made && s.drop({FileKind::file, self, *made}) &&
-           s.bury({FileKind::file, self, *made});
-  }, 0);
+  at_every_step(
+      nothing,
+      [](DiskStore& s) {
+        const auto made = s.make_for(other, 0600);
+        return made && s.drop({FileKind::file, self, *made}) &&
+               s.bury({FileKind::file, self, *made});
+      },
+      0);
   EXPECT_TRUE(tree().empty());
 }
 
@@ -159,7 +166,8 @@ TEST_F(DiskKill, TakingOverWhatAnotherHomeHadNamed) {
                 [](DiskStore& s) {
                   const auto old = s.take_over(root, "y", {FileKind::file, other, 17});
                   return old && *old && s.drop(**old) && s.bury(**old);
-                }, 0);
+                },
+                0);
   EXPECT_EQ(tree().size(), 1);
 }
 
@@ -192,9 +200,8 @@ TEST_F(DiskKill, AModeIsTheOldOneOrTheNewOne) {
     const auto file = store->make_file(root, "x" + std::to_string(step), 0600);
     ASSERT_TRUE(file);
     ASSERT_TRUE(store->set_mode(file->number, 0404));
-    const bool ended = run_until(step, [&](DiskStore& s) {
-      return !!s.set_mode(file->number, 0755);
-    });
+    const bool ended =
+        run_until(step, [&](DiskStore& s) { return !!s.set_mode(file->number, 0755); });
     reopen();
     const auto mode = store->status(file->number)->mode;
     EXPECT_TRUE(mode == 0404 || mode == 0755) << std::oct << mode;

@@ -1,6 +1,5 @@
 #include "cell/files/direct_content.h"
 
-#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -12,15 +11,15 @@
 namespace hive::cell {
 namespace {
 
-// Writes of one file one after the other, so that appends do not meet; `size_` follows them.
+// Writes of one file happen one after the other, so that appends do not meet. The size is the
+// host's: another one may have the same file open.
 class DirectContent final : public FileContent {
  public:
-  DirectContent(std::unique_ptr<FileBacking> backing, std::uint64_t size)
-      : backing_(std::move(backing)), size_(size) {}
+  explicit DirectContent(std::unique_ptr<FileBacking> backing) : backing_(std::move(backing)) {}
 
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) override {
     if (out.size() > content_call_bytes_max) return fail_errno(EINVAL);
-    if (out.empty() || offset >= size_.load()) return 0;
+    if (out.empty() || offset >= content_bytes_max) return 0;
     return backing_->pread(offset, out);
   }
   Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) override {
@@ -29,20 +28,19 @@ class DirectContent final : public FileContent {
   }
   Result<Appended> append(std::span<const std::byte> bytes) override {
     const std::scoped_lock lock(mutex_);
-    const std::uint64_t offset = size_.load();
-    const auto written = write_locked(offset, bytes);
+    const auto end = backing_->size();
+    if (!end) return fail(end.error());
+    const auto written = write_locked(*end, bytes);
     if (!written) return fail(written.error());
-    return Appended{offset, *written};
+    return Appended{*end, *written};
   }
   Result<void> truncate(std::uint64_t bytes) override {
     if (bytes > content_bytes_max) return fail_errno(EFBIG);
     const std::scoped_lock lock(mutex_);
-    if (auto done = backing_->truncate(bytes); !done) return done;
-    size_.store(bytes);
-    return {};
+    return backing_->truncate(bytes);
   }
   Result<void> flush() override { return backing_->fdatasync(); }
-  std::uint64_t size() const override { return size_.load(); }
+  std::uint64_t size() const override { return backing_->size().value_or(0); }
   Result<void> drop() override { return {}; }
 
  private:
@@ -52,17 +50,12 @@ class DirectContent final : public FileContent {
       return fail_errno(EFBIG);
     }
     if (bytes.empty()) return 0;
-    const auto written = backing_->pwrite(offset, bytes);
-    // A part may be there also when it has failed.
-    const auto now = backing_->size();
-    size_.store(now ? *now : std::max(size_.load(), offset + (written ? bytes.size() : 0)));
-    if (!written) return fail(written.error());
+    if (auto written = backing_->pwrite(offset, bytes); !written) return fail(written.error());
     return bytes.size();
   }
 
   const std::unique_ptr<FileBacking> backing_;
   std::mutex mutex_;
-  std::atomic<std::uint64_t> size_;
 };
 
 }  // namespace
@@ -115,9 +108,7 @@ Result<std::shared_ptr<FileContent>> DirectContents::open(FileNumber /*number*/,
                                                           const MakeBacking& make) {
   auto backing = make();
   if (!backing) return fail(backing.error());
-  const auto size = (*backing)->size();
-  if (!size) return fail(size.error());
-  return std::make_shared<DirectContent>(std::move(*backing), *size);
+  return std::make_shared<DirectContent>(std::move(*backing));
 }
 
 }  // namespace hive::cell

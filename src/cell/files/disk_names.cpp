@@ -85,9 +85,8 @@ Result<FileEntry> DiskStore::make_link(FileNumber directory, std::string_view na
   return make_named(directory, name, FileKind::link, 0, target);
 }
 
-Result<FileEntry> DiskStore::make_named(FileNumber directory, std::string_view name,
-                                        FileKind kind, std::uint32_t mode,
-                                        std::string_view target) {
+Result<FileEntry> DiskStore::make_named(FileNumber directory, std::string_view name, FileKind kind,
+                                        std::uint32_t mode, std::string_view target) {
   const std::scoped_lock lock(names_mutex_);
   if (auto free = check_free(directory, name); !free) return fail(free.error());
   const auto number = take_number();
@@ -116,8 +115,7 @@ Result<FileEntry> DiskStore::make_named(FileNumber directory, std::string_view n
   return entry;
 }
 
-Result<void> DiskStore::link(FileNumber directory, std::string_view name,
-                             const FileEntry& entry) {
+Result<void> DiskStore::link(FileNumber directory, std::string_view name, const FileEntry& entry) {
   const std::scoped_lock lock(names_mutex_);
   if (auto free = check_free(directory, name); !free) return free;
   if (auto noted = note_loss(directory, name, entry); !noted) return noted;
@@ -197,8 +195,7 @@ Result<std::optional<FileEntry>> DiskStore::rename(FileNumber from, std::string_
   return *old;
 }
 
-Result<std::optional<FileEntry>> DiskStore::take_over(FileNumber directory,
-                                                      std::string_view name,
+Result<std::optional<FileEntry>> DiskStore::take_over(FileNumber directory, std::string_view name,
                                                       const FileEntry& entry) {
   if (const int wrong = proto::check_file_name(name); wrong != 0) return fail_errno(wrong);
   const std::scoped_lock lock(names_mutex_);
@@ -228,8 +225,8 @@ Result<FileEntry> DiskStore::begin_move(FileNumber from, std::string_view name, 
   auto entry = lookup_locked(from, name);
   if (!entry) return entry;
   if (auto settled = check_settled(*entry); !settled) return fail(settled.error());
-  Pending pending{.entry = *entry, .what = Pending::What::move, .directory = from,
-                  .name = std::string(name)};
+  Pending pending{
+      .entry = *entry, .what = Pending::What::move, .directory = from, .name = std::string(name)};
   pending.cell = to_cell;
   pending.to_directory = to;
   pending.to_name = to_name;
@@ -345,7 +342,9 @@ Result<void> DiskStore::erase_name(FileNumber directory, std::string_view name) 
 
 Result<void> DiskStore::note_loss(FileNumber directory, std::string_view name,
                                   const FileEntry& entry) {
-  return note({.entry = entry, .what = Pending::What::name, .directory = directory,
+  return note({.entry = entry,
+               .what = Pending::What::name,
+               .directory = directory,
                .name = std::string(name)});
 }
 

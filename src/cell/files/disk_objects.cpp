@@ -131,8 +131,7 @@ Result<UniqueFd> DiskStore::open_content(FileNumber number) const {
   const auto place = place_of(files_.get(), names_.get(), text(number));
   if (!place) return fail(place.error());
   if (kind_of(place->about) != FileKind::file) return fail_errno(EINVAL);
-  UniqueFd file(
-      ::openat(files_.get(), text(number).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  UniqueFd file(::openat(files_.get(), text(number).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return fail_errno(errno);
   return file;
 }

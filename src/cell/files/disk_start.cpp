@@ -46,9 +46,9 @@ Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::string& path, Cell
   if (!attributes) return fail(attributes.error());
   auto pending = Notes::open(root.get(), "pending");
   if (!pending) return fail(pending.error());
-  std::unique_ptr<DiskStore> store(
-      new DiskStore(self, std::move(root), std::move(*files), std::move(*names),
-                    std::move(*notes), std::move(*attributes), std::move(*pending)));
+  std::unique_ptr<DiskStore> store(new DiskStore(self, std::move(root), std::move(*files),
+                                                 std::move(*names), std::move(*notes),
+                                                 std::move(*attributes), std::move(*pending)));
   if (auto same = store->check_cells(cells); !same) return fail(same.error());
   if (auto started = store->start(); !started) return fail(started.error());
   return store;
@@ -85,7 +85,7 @@ Result<void> DiskStore::start() {
   if (::mkdirat(names_.get(), "0", 0755) != 0 && errno != EEXIST) return fail_errno(errno);
   const auto next = number_in(notes_, "next", 1);
   if (!next) return fail(next.error());
-  next_ = reserved_ = *next;
+  next_ = reserved_ = first_unused_ = *next;
   const auto keys = pending_notes_.names();
   if (!keys) return fail(keys.error());
   const std::scoped_lock lock(names_mutex_);

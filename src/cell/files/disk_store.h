@@ -111,12 +111,16 @@ class DiskStore {
   // Names what had a name on another home until now. Doing it twice is fine.
   Result<std::optional<FileEntry>> take_over(FileNumber directory, std::string_view name,
                                              const FileEntry& entry);
-  // The same from the other side: begun before the other home is asked; ended when it has answered.
+  // The same from the other side: begun before the other home is asked; ended when it has
+  // answered.
   Result<FileEntry> begin_move(FileNumber from, std::string_view name, CellId to_cell,
                                FileNumber to, std::string_view to_name);
   Result<void> end_move(const FileEntry& entry, bool is_there);
   // Whether any name in the directory leads to it.
   Result<bool> leads_to(FileNumber directory, const FileEntry& entry) const;
+
+  // No object has had this number or a higher one when the disk was opened.
+  FileNumber first_unused() const { return first_unused_; }
 
   // What needs another home, or waits to be buried.
   std::vector<Pending> unsettled() const;
@@ -167,6 +171,7 @@ class DiskStore {
   mutable std::shared_mutex names_mutex_;   // changes of names and of what is pending, one by one
   std::map<std::string, Pending> pending_;  // guarded by names_mutex_; by key
   std::mutex attributes_mutex_;             // changes of one object's attributes
+  FileNumber first_unused_ = 1;             // set by open()
   std::mutex number_mutex_;
   FileNumber next_ = 1;      // guarded by number_mutex_
   FileNumber reserved_ = 1;  // the same; numbers below are taken on the disk

@@ -1,5 +1,5 @@
-// Who has which file of this home open. A file that loses its name while it is open stays until the
-// last one closes it.
+// Who has which file of this home open. A file that loses its name while it is open stays until
+// the last one closes it.
 //
 // Any thread. The mutex is held for looking only; content is opened with that of the one file.
 #pragma once
@@ -62,10 +62,10 @@ class OpenFiles {
 
   ContentSource& source_;
   mutable std::mutex mutex_;
-  std::map<FileNumber, std::shared_ptr<Shared>> files_;               // guarded by mutex_
-  std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;       // guarded by mutex_
-  std::set<FileNumber> burying_;                                      // guarded by mutex_
-  std::uint64_t last_handle_ = 0;                                     // guarded by mutex_
+  std::map<FileNumber, std::shared_ptr<Shared>> files_;          // guarded by mutex_
+  std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;  // guarded by mutex_
+  std::set<FileNumber> burying_;                                 // guarded by mutex_
+  std::uint64_t last_handle_ = 0;                                // guarded by mutex_
 };
 
 }  // namespace hive::cell

@@ -53,8 +53,10 @@ std::string pending_text(const Pending& pending) {
   text += '/';
   text += letter_of(pending.entry.kind);
   switch (pending.what) {
-    case Pending::What::gone: return text;
-    case Pending::What::claim: return text + "/" + std::to_string(pending.cell);
+    case Pending::What::gone:
+      return text;
+    case Pending::What::claim:
+      return text + "/" + std::to_string(pending.cell);
     case Pending::What::name:
       return text + "/" + std::to_string(pending.directory) + "/" + pending.name;
     case Pending::What::move:

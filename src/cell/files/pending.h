@@ -5,7 +5,8 @@
 //          it: it has a name. Else it has none, and is removed on its home
 //   gone   it has no name, and is removed when nobody has it open any more
 //   claim  another home is about to name it
-//   move   it is on its way from this name to another home's; that one is asked whether it is there
+//   move   it is on its way from this name to another home's; that one is asked whether it is
+//   there
 //
 // Texts are split at '/', which no name can contain.
 #pragma once
@@ -21,9 +22,9 @@ struct Pending {
   enum class What : std::uint8_t { name, gone, claim, move };
   FileEntry entry;
   What what = What::gone;
-  FileNumber directory = 0;    // name, move: where the name is
+  FileNumber directory = 0;  // name, move: where the name is
   std::string name{};
-  CellId cell = -1;            // claim, move: the other home
+  CellId cell = -1;             // claim, move: the other home
   FileNumber to_directory = 0;  // move
   std::string to_name{};
 };

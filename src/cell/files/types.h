@@ -13,6 +13,7 @@
 namespace hive::cell {
 
 using proto::FileKind;
+static_assert(proto::file_bytes_max == content_bytes_max);
 
 // What a name leads to.
 struct FileEntry {

@@ -1,4 +1,5 @@
-// A bounded queue of work that may block for long, and threads that are started when there is some.
+// A bounded queue of work that may block for long, and threads that are started when there is
+// some.
 #pragma once
 
 #include <condition_variable>
