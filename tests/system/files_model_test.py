@@ -70,6 +70,8 @@ class Model:
             if part not in node.names:
                 raise error(errno.ENOENT)
             node = node.names[part]
+            if node.kind == "link":  # all of them lead to nothing
+                raise error(errno.ENOENT)
             if node.kind != "directory":
                 raise error(errno.ENOTDIR)
         return node, name
@@ -111,13 +113,20 @@ class Model:
         del parent.names[name]
 
     def rename(self, old, new):
+        wrong = set()  # whichever of them is looked at first
+        for look, path in ((self.find, old), (self.parent, new)):
+            try:
+                look(path)
+            except OSError as failed:
+                wrong |= failed.numbers
+        if wrong:
+            raise error(*wrong)
         old_parent, old_name = self.parent(old)
         node = self.find(old)
         new_parent, new_name = self.parent(new)
         replaced = new_parent.names.get(new_name)
         if replaced is node:
             return
-        wrong = set()
         if node.kind == "directory" and (new + "/").startswith(old + "/"):
             wrong.add(errno.EINVAL)
         if replaced and replaced.kind == "directory":
@@ -386,6 +395,11 @@ class FilesModel(MachineTest):
         """A cell has died in the middle of an operation, which may or may not have happened."""
         victim, self.armed = self.armed, None
         self.incarnations[victim] += 1
+        wait_for(lambda: self.machine.cell(victim)["state"] == "out"
+                 or self.machine.cell(victim)["incarnation"] == self.incarnations[victim],
+                 f"cell {victim} to be started anew, or not")
+        if self.machine.cell(victim)["state"] == "out":  # it died too often
+            self.machine.hive("reboot", victim, "--name", "test")
         wait_for(lambda: [c["incarnation"] for c in self.machine.status()["cells"]] == self.incarnations
                  and set(self.machine.states()) == {"up"}, f"cell {victim} to be back")
         for file in list(self.open):
