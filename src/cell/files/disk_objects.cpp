@@ -218,6 +218,16 @@ Result<void> DiskStore::drop(const FileEntry& entry) {
   return note({.entry = entry, .what = Pending::What::gone});
 }
 
+Result<bool> DiskStore::drop_claim(const FileEntry& entry) {
+  const std::scoped_lock lock(names_mutex_);
+  const auto found = pending_.find(pending_key(entry));
+  if (found == pending_.end() || found->second.what != Pending::What::claim) return false;
+  if (auto noted = note({.entry = entry, .what = Pending::What::gone}); !noted) {
+    return fail(noted.error());
+  }
+  return true;
+}
+
 Result<void> DiskStore::bury(const FileEntry& entry) {
   if (auto removed = remove_object(entry); !removed) return removed;
   const std::scoped_lock lock(names_mutex_);

@@ -85,7 +85,7 @@ Result<void> DiskStore::start() {
   if (::mkdirat(names_.get(), "0", 0755) != 0 && errno != EEXIST) return fail_errno(errno);
   const auto next = number_in(notes_, "next", 1);
   if (!next) return fail(next.error());
-  next_ = reserved_ = first_unused_ = *next;
+  next_ = reserved_ = *next;
   const auto keys = pending_notes_.names();
   if (!keys) return fail(keys.error());
   const std::scoped_lock lock(names_mutex_);

@@ -77,6 +77,8 @@ class DiskStore {
   // The object has no name any more. What is not a directory stays until bury(); a directory goes
   // now, if it is empty.
   Result<void> drop(const FileEntry& entry);
+  // The same for one that waits for its name. False: it does not, it has it by now.
+  Result<bool> drop_claim(const FileEntry& entry);
   // Removes an object that was dropped. What is not there is fine.
   Result<void> bury(const FileEntry& entry);
 
@@ -118,9 +120,6 @@ class DiskStore {
   Result<void> end_move(const FileEntry& entry, bool is_there);
   // Whether any name in the directory leads to it.
   Result<bool> leads_to(FileNumber directory, const FileEntry& entry) const;
-
-  // No object has had this number or a higher one when the disk was opened.
-  FileNumber first_unused() const { return first_unused_; }
 
   // What needs another home, or waits to be buried.
   std::vector<Pending> unsettled() const;
@@ -171,7 +170,6 @@ class DiskStore {
   mutable std::shared_mutex names_mutex_;   // changes of names and of what is pending, one by one
   std::map<std::string, Pending> pending_;  // guarded by names_mutex_; by key
   std::mutex attributes_mutex_;             // changes of one object's attributes
-  FileNumber first_unused_ = 1;             // set by open()
   std::mutex number_mutex_;
   FileNumber next_ = 1;      // guarded by number_mutex_
   FileNumber reserved_ = 1;  // the same; numbers below are taken on the disk

@@ -54,7 +54,6 @@ Result<DiskStore*> FileService::store() {
     return fail(opened.error());
   }
   store_ = std::move(*opened);
-  first_of_this_life_ = store_->first_unused();
   return store_.get();
 }
 

@@ -135,7 +135,6 @@ class FileService final : public FileRequests {
   HomeOrders orders_;
   std::mutex store_mutex_;
   std::unique_ptr<DiskStore> store_;      // guarded by store_mutex_; once set, it stays
-  FileNumber first_of_this_life_ = 0;     // numbers from here on are of this life; with store_
   bool refusal_logged_ = false;           // guarded by store_mutex_
   std::mutex hand_mutex_;
   std::array<int, max_cells> naming_{};  // guarded by hand_mutex_: files that are being made there

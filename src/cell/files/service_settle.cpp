@@ -92,11 +92,12 @@ bool FileService::settle(DiskStore& store, const Pending& pending) {
     case Pending::What::gone:
       return lost_name(store, entry);
     case Pending::What::claim: {
-      if (entry.number >= first_of_this_life_) return true;  // being named
+      // Also one of this life: the other home may have died before it named it.
       const auto claimed =
           orders_.give(pending.cell, {.kind = FileOrderKind::is_claimed, .entry = entry});
       if (!claimed || *claimed != 0) return false;
-      return store.drop(entry) && lost_name(store, entry);
+      const auto dropped = store.drop_claim(entry);
+      return dropped && (!*dropped || lost_name(store, entry));
     }
     case Pending::What::move: {
       const auto leads = orders_.give(
