@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hive/error.h>
+#include <hive/file.h>
 #include <hive/heap.h>
 #include <hive/lock.h>
 #include <hive/news.h>

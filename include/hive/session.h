@@ -19,6 +19,7 @@
 
 namespace hive {
 
+class FileSystem;
 class Segment;
 struct SegmentOptions;
 
@@ -80,6 +81,9 @@ class Session {
   // (segments come and go too fast).
   Result<Segment> open(std::string_view name,
                        std::chrono::nanoseconds wait = std::chrono::nanoseconds(0));
+
+  // The files of the machine (file.h), for as long as the session is attached.
+  FileSystem files() const;
 
  private:
   explicit Session(std::shared_ptr<lib::SessionImpl> impl);

@@ -22,6 +22,7 @@ void add_campaign(CLI::App& app, Context& context);
 void add_check(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);
 void add_fault(CLI::App& app, Context& context);
+void add_fs(CLI::App& app, Context& context);
 void add_kill(CLI::App& app, Context& context);
 void add_monitor(CLI::App& app, Context& context);
 void add_postmortem(CLI::App& app, Context& context);

@@ -77,6 +77,7 @@ int dispatch(std::vector<const char*> arguments) {
   hive::cli::add_drain(app, context);
   hive::cli::add_reboot(app, context);
   hive::cli::add_fault(app, context);
+  hive::cli::add_fs(app, context);
   hive::cli::add_check(app, context);
   hive::cli::add_bench(app, context);
   hive::cli::add_campaign(app, context);

@@ -53,7 +53,7 @@ Result<GateValues> GateClient::call(const GateCall& call) noexcept {
     slots_.retire(*slot);
     return fail(came.error());
   }
-  auto values = take_reply(*slot, sequence);
+  auto values = take_reply(*slot, sequence, call.answer);
   slots_.release(*slot);
   return values;
 }
@@ -172,7 +172,8 @@ GateClient::Look GateClient::look(int slot, std::uint32_t sequence) const noexce
   return answered == sequence - 1 ? Look::not_yet : Look::garbage;
 }
 
-Result<GateValues> GateClient::take_reply(int slot, std::uint32_t sequence) const noexcept {
+Result<GateValues> GateClient::take_reply(int slot, std::uint32_t sequence,
+                                          std::span<std::byte> answer) const noexcept {
   proto::GateReply reply;
   if (!safe_copy(&reply, &with_.replies->slots[static_cast<std::size_t>(slot)], sizeof reply)) {
     return failed(Code::cell_down, cause_memory_failed, with_.server);
@@ -181,13 +182,32 @@ Result<GateValues> GateClient::take_reply(int slot, std::uint32_t sequence) cons
       !is_code(reply.code)) {
     return failed(Code::corrupt, cause_bad_reply, with_.server);
   }
-  if (reply.failed == 0) return reply.values;
+  if (reply.failed == 0) {
+    if (answer.empty()) return reply.values;
+    if (auto taken = take_data(reply.values, answer); !taken) return fail(taken.error());
+    return reply.values;
+  }
   const bool named = reply.cell >= 0 && reply.cell < max_cells;
   Error e = error(static_cast<Code>(reply.code), proto::cause_text(reply.cause),
                   named ? reply.cell : with_.server, reply.sys_errno);
   if (e.code == Code::lost) e.lost_range = {reply.values[0], reply.values[1]};
   e.epoch = own_epoch();
   return fail(e);
+}
+
+// Where the data lies is what the other cell says.
+Result<void> GateClient::take_data(const GateValues& values,
+                                   std::span<std::byte> answer) const noexcept {
+  const std::uint64_t bytes = values[2];
+  const std::uint64_t address = values[3];
+  if (bytes == 0) return {};
+  if (with_.layout == nullptr || bytes > answer.size() ||
+      !with_.layout->in_kernel(with_.server, address) ||
+      !with_.layout->in_kernel(with_.server, address + bytes - 1)) {
+    return failed(Code::corrupt, cause_bad_reply, with_.server);
+  }
+  if (safe_copy(answer.data(), reinterpret_cast<const void*>(address), bytes)) return {};
+  return failed(Code::cell_down, cause_memory_failed, with_.server);
 }
 
 std::uint32_t GateClient::own_epoch() const noexcept {

@@ -17,6 +17,7 @@
 #include "base/ids.h"
 #include "base/spin_policy.h"
 #include "lib/call_slots.h"
+#include "machine/layout.h"
 #include "machine/node_header.h"
 #include "proto/gate.h"
 
@@ -33,6 +34,8 @@ struct GateCall {
   std::string_view name{};        // at most 63 bytes
   std::uint64_t deadline_ns = 0;  // absolute; 0: call_timeout_ns from now
   std::span<const std::byte> data{};  // at most gate_data_bytes
+  // For data of the answer. An answer with more is taken for senseless.
+  std::span<std::byte> answer{};
 };
 
 // What a call looks at beside its own slot. All of it outlives the client.
@@ -42,6 +45,7 @@ struct GateSurroundings {
   const machine::NodeHeader* own_header = nullptr;     // read with care
   const machine::NodeHeader* server_header = nullptr;  // read with care
   const proto::GateReplies* replies = nullptr;         // in the server's kernel memory
+  const machine::Layout* layout = nullptr;             // null: answers have no data
   proto::GateRequests* requests = nullptr;             // in our own
   int doorbell = -1;
   const std::atomic<std::uint32_t>* closing = nullptr;  // not zero: calls end with `refused`
@@ -76,7 +80,9 @@ class GateClient {
   void sleep(int slot, std::uint32_t before, std::uint32_t epoch,
              std::uint64_t give_up_ns) const noexcept;
   Look look(int slot, std::uint32_t sequence) const noexcept;
-  Result<GateValues> take_reply(int slot, std::uint32_t sequence) const noexcept;
+  Result<GateValues> take_reply(int slot, std::uint32_t sequence,
+                                std::span<std::byte> answer) const noexcept;
+  Result<void> take_data(const GateValues& values, std::span<std::byte> answer) const noexcept;
   std::uint32_t own_epoch() const noexcept;
   Failure failed(Code code, const char* cause, int cell) const noexcept;
 

@@ -22,6 +22,7 @@ GateSurroundings surroundings(const Attached& attached, const Membership& member
   with.own_header = membership.own_header();
   with.server_header = machine::node_header(membership.layout, welcome.node);
   with.replies = reinterpret_cast<const proto::GateReplies*>(welcome.replies);
+  with.layout = &welcome.layout;
   with.requests = attached.requests.requests();
   with.doorbell = attached.doorbell.get();
   with.closing = &state.closing;

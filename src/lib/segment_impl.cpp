@@ -154,7 +154,7 @@ Result<void> SegmentImpl::put(std::uint64_t offset, std::span<const std::byte> b
   const Patience patience;
   while (!bytes.empty()) {
     // Copied here: the bytes may lie in a segment, and a fault there must not find us in a call.
-    std::array<std::byte, proto::gate_data_bytes> copy;
+    std::array<std::byte, proto::gate_store_bytes_max> copy;
     const std::size_t count = std::min(bytes.size(), copy.size());
     std::ranges::copy(bytes.first(count), copy.begin());
     const std::span<const std::byte> part(copy.data(), count);

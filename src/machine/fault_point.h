@@ -38,6 +38,7 @@ enum class FaultPoint : std::uint32_t {
   join_announce,
   join_taken,
   join_admit,
+  file_step,
 };
 
 struct FaultPointInfo {
@@ -47,7 +48,7 @@ struct FaultPointInfo {
   bool in_next_life = false;  // of a cell that comes back: armed in its next incarnation
 };
 
-inline constexpr std::array<FaultPointInfo, 20> fault_points{{
+inline constexpr std::array<FaultPointInfo, 21> fault_points{{
     {FaultPoint::rpc_serve, "rpc-serve", "it has served a call, and has not answered it"},
     {FaultPoint::firewall_open, "firewall-open", "pages are given, and not all of them open yet"},
     {FaultPoint::firewall_close, "firewall-close", "it is about to close pages that it has open"},
@@ -68,6 +69,7 @@ inline constexpr std::array<FaultPointInfo, 20> fault_points{{
     {FaultPoint::join_announce, "join-announce", "coming back: it waits to be taken in", true},
     {FaultPoint::join_taken, "join-taken", "coming back: it has read that it was taken in", true},
     {FaultPoint::join_admit, "join-admit", "the recovery master: it has taken a cell in"},
+    {FaultPoint::file_step, "file-step", "a change of files or names is about to take a step"},
 }};
 
 inline std::optional<FaultPointInfo> find_fault_point(std::string_view name) {

@@ -22,7 +22,7 @@
 namespace hive::proto {
 
 inline constexpr std::uint32_t attach_magic = 0x41565648;  // "HVVA"
-inline constexpr std::uint32_t protocol_version = 3;
+inline constexpr std::uint32_t protocol_version = 4;
 
 enum class AttachKind : std::uint32_t { task = 1, kernel = 2 };
 

@@ -60,6 +60,11 @@ inline constexpr const char* lock_broken =
     "a task died while it held the mutex; what it guards may be half done: mend it, then reset";
 inline constexpr const char* cell_silent = "a cell that has to be asked did not answer in time";
 inline constexpr const char* not_held = "the mutex is not held by this task";
+inline constexpr const char* file_refused = "the file system";
+inline constexpr const char* file_disk_differs =
+    "the disk was written by a machine of another number of cells";
+inline constexpr const char* file_lost =
+    "content that was not yet on the disk was lost after the file was opened; open it again";
 }  // namespace cause
 
 inline constexpr std::array causes = {
@@ -107,6 +112,9 @@ inline constexpr std::array causes = {
     cause::lock_broken,
     cause::not_held,
     cause::cell_silent,
+    cause::file_refused,
+    cause::file_disk_differs,
+    cause::file_lost,
 };
 
 inline std::uint16_t cause_index(std::string_view text) {

@@ -55,6 +55,25 @@ enum class GateOp : std::uint16_t {
   segment_store,    // args: segment, offset, bytes: stores the data of the slot there
   lock_open,   // args: segment, kind (LockKind); name -> object, page of the node, token, record
   lock_reset,  // args: object
+  // Files (files.h). `name` and `target` are in the data of the request. Directories are named by
+  // their number; they lie on the cell that is called. Answers with data say how many bytes in
+  // values[2] and where in values[3]: an address in the cell's kernel memory, good until the slot
+  // is used again.
+  file_lookup,     // args: directory; name -> entry
+  file_make,       // args: directory, kind, mode, data home, bytes of name; name, target -> entry
+  file_remove,     // args: directory, kind (file for all but directories); name
+  file_rename,     // args: directory, home and directory of the target, bytes of name; both names
+  file_list,       // args: directory; last name so far -> whether there are more; data
+  file_open,       // args: file, flags -> handle, bytes
+  file_close,      // args: handle
+  file_read,       // args: handle, offset, bytes -> data
+  file_write,      // args: handle, offset, bytes, append; data -> bytes, where they begin
+  file_resize,     // args: handle, bytes
+  file_sync,       // args: handle; or 0, directory
+  file_status,     // args: handle or 0, object -> data
+  file_set,        // args: object, what, mode or time of access, time of modification
+  file_read_link,  // args: link -> data
+  file_space,      // -> bytes, bytes that are free
   count_       // number of operations
 };
 
@@ -102,7 +121,10 @@ struct GateReplies {
 // The memfd of the requests, sealed against shrinking: GateRequests, and from gate_data_offset on
 // the data of each slot, which takes memory only where it is used.
 inline constexpr std::uint64_t gate_data_offset = 8192;
-inline constexpr std::uint64_t gate_data_bytes = 4096;  // of each slot
+inline constexpr std::uint64_t gate_data_bytes = 64 << 10;   // of each slot
+inline constexpr std::uint64_t gate_store_bytes_max = 4096;  // of a segment_store
+// Data of an answer: whole pages, and with its head a power of two.
+inline constexpr std::uint64_t gate_answer_bytes_max = 60 << 10;
 inline constexpr std::uint64_t gate_request_bytes =
     gate_data_offset + gate_slots * gate_data_bytes;
 static_assert(sizeof(GateRequests) <= gate_data_offset);

@@ -40,7 +40,7 @@ class Bash(unittest.TestCase):
     def test_commands_and_options(self):
         self.assertEqual(self.complete("s"), ["shutdown", "status"])
         self.assertEqual(self.complete(""), ["--help", "--version", "bench", "boot", "campaign", "check", "drain",
-                                             "fault", "kill", "postmortem", "ps", "reboot", "run", "shutdown",
+                                             "fault", "fs", "kill", "postmortem", "ps", "reboot", "run", "shutdown",
                                              "status"])
         self.assertEqual(self.complete("boot", "--f"), ["--firewall", "--foreground"])
         self.assertEqual(self.complete("fault", "h"), ["hang-cell"])

@@ -80,6 +80,10 @@ class Points(Injection):
         self.die(2, "firewall-close", lambda: self.start(0, "halfway", "c", 2))
         self.die(1, "window-commit", lambda: self.start(0, "halfway", "d", 1))
         self.die(4, "task-start", lambda: self.start(4, "mixer", 1))
+        # One of so many names lies on cell 0.
+        names = [f"/{letter}{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+        self.die(0, "file-step", lambda: self.machine.hive("fs", "mkdir", "--name", "test", "--cell", 1,
+                                                           *names, check=False))
         self.assert_works(5)
         self.end()
 
@@ -136,7 +140,7 @@ class Points(Injection):
     def test_the_list_of_them(self):
         done = self.machine.hive("fault", "points", "--json")
         names = [point["name"] for point in json.loads(done.stdout)["points"]]
-        self.assertEqual(len(names), 20)
+        self.assertEqual(len(names), 21)
         people = self.machine.hive("fault", "points").stdout
         self.assertTrue(all(name in people for name in names))
 

@@ -29,6 +29,8 @@ struct Config {
   std::string socket_path(CellId cell) const {
     return machine_dir + "/cell" + std::to_string(cell) + ".sock";
   }
+  // The disk of the node: a directory that the monitor has made.
+  std::string disk_path() const { return state_dir + "/disk" + std::to_string(self); }
   std::string panic_path(CellId cell) const {
     return machine_dir + "/panic." + std::to_string(cell);
   }

@@ -150,12 +150,19 @@ Result<void> Kernel::make_home() {
   errands_ = std::make_unique<Errands>();
   name_service_ = std::make_unique<GateNames>(*names_, *errands_);
 
+  files_ = std::make_unique<FileService>(FileService::Parts{
+      .self = config_.self, .incarnation = config_.incarnation,
+      .disk = config_.disk_path(), .layout = config_.layout, .heap = *heap_, .rpc = *rpc_,
+      .content = contents_,
+      .is_live = [this](CellId cell) { return membership_->live().has(cell); },
+      .log = [this](const std::string& line) { log(line); }});
   auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),
-                                   .names = name_service_.get(), .asleep = &header_->gate_asleep,
+                                   .names = name_service_.get(), .files = files_.get(),
+                                   .asleep = &header_->gate_asleep,
                                    .on_thread_start = {}});
   if (!gates) return fail(gates.error());
   gates_ = std::move(*gates);
-  clients_.emplace(*home_, *gates_);
+  clients_.emplace(*home_, *gates_, *files_);
   const std::string root = config_.machine_dir.substr(0, config_.machine_dir.rfind('/'));
   tasks_.emplace(config_.self, *heap_, root_->tasks, machine::kernel_fd_starter,
                  std::vector{fmt::format("{}={}", proto::env_machine, config_.machine),
@@ -226,6 +233,7 @@ Kernel::~Kernel() {
   if (membership_) membership_->stop();
   if (errands_) errands_->stop();
   if (gates_) gates_->stop();
+  if (files_) files_->stop();
   if (rpc_) rpc_->stop();
 }
 

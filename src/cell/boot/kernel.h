@@ -2,7 +2,7 @@
 // made.
 //
 //   1 memory     the node's memory, the heap in it, the panic record, lifelines
-//   2 home       segments, gates, tasks: what this cell is for others
+//   2 home       segments, files, gates, tasks: what this cell is for others
 //   3 control    the socket; the monitor is told `ready`, and other cells can attach from here on
 //   4 peers      this cell attaches to all others; RPC with them            (order `connect`)
 //   5 up         receive loop, gate workers, detection; state `up`          (order `go`)
@@ -12,7 +12,7 @@
 // each has attached back.
 //
 // Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
-// detector, errands, and the one that only sleeps, for the lifelines.
+// detector, errands, those of files, and the one that only sleeps, for the lifelines.
 #pragma once
 
 #include <array>
@@ -40,6 +40,8 @@
 #include "cell/control/survey.h"
 #include "cell/diagnostics/injection.h"
 #include "cell/diagnostics/measure.h"
+#include "cell/files/direct_content.h"
+#include "cell/files/file_service.h"
 #include "cell/gate/gate_server.h"
 #include "cell/home/fenced.h"
 #include "cell/home/home.h"
@@ -141,6 +143,8 @@ class Kernel {
   std::optional<Names> names_;
   std::unique_ptr<Errands> errands_;
   std::unique_ptr<NameService> name_service_;
+  DirectContents contents_;
+  std::unique_ptr<FileService> files_;
   std::unique_ptr<GateServer> gates_;
   std::optional<Clients> clients_;
   std::optional<TaskTable> tasks_;

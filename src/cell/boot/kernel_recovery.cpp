@@ -60,6 +60,7 @@ void Kernel::on_settled(const Membership::Settled& settled) {
   for (const Membership::Loss& loss : settled.losses) {
     (void)errands_->post([this, loss, survivors] { bury(loss, survivors); });
   }
+  files_->settle();
   loop_->post([this, settled] {
     if (!is_up_ && config_.joins() && settled.live.has(config_.self)) come_up();
     for (const Membership::Loss& loss : settled.losses) {

@@ -66,6 +66,7 @@ void Kernel::come_up() {
   is_up_ = true;
   join_deadline_ns_ = 0;
   tell_monitor({{"event", "up"}});
+  files_->start();
 }
 
 // The clock word is advanced here and nowhere else, after the servers have shown progress: a
@@ -167,6 +168,7 @@ void Kernel::serve_rpc() {
   rpc_->serve(op_null, RpcLevel::interrupt, nothing);
   rpc_->serve(op_null_queued, RpcLevel::queued, nothing);
   names_->serve();
+  files_->serve();
   rpc_->serve(op_signal_task, RpcLevel::queued,
               [this](const RpcRequest& request, RpcReply&) -> Result<void> {
                 SignalBody body;

@@ -14,6 +14,8 @@ inline constexpr std::uint16_t op_null_queued = 2;   // queued
 inline constexpr std::uint16_t op_name_reserve = 3;
 inline constexpr std::uint16_t op_name_release = 4;  // queued, one-way; NameBody
 inline constexpr std::uint16_t op_signal_task = 5;   // queued; SignalBody -> nothing
+inline constexpr std::uint16_t op_file_order = 6;    // queued; files/home_orders.h
+inline constexpr std::uint16_t op_file_done = 7;     // queued; the same
 
 struct NameBody {
   std::array<char, 64> name{};  // ends with a zero byte

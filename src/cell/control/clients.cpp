@@ -64,6 +64,7 @@ void Clients::remove(const Gate& gate, Leave why) {
     }
   }
   gates_.remove(gate.number);
+  files_.remove_client(gate.number);
   home_.remove_client(gate.number, why);
 }
 

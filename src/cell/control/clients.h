@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "cell/control/attach_server.h"
+#include "cell/files/file_service.h"
 #include "cell/gate/gate_server.h"
 #include "cell/home/home.h"
 
@@ -17,7 +18,8 @@ class LateSpace;
 
 class Clients final : public ClientRegistry {
  public:
-  Clients(Home& home, GateServer& gates) : home_(home), gates_(gates) {}
+  Clients(Home& home, GateServer& gates, FileService& files)
+      : home_(home), gates_(gates), files_(files) {}
 
   Result<Gate> prepare(const ClientInfo& info, int pidfd, UniqueFd request_memory) override;
   Result<void> admit(const Gate& gate, std::unique_ptr<machine::FencedSpace> space) override;
@@ -42,6 +44,7 @@ class Clients final : public ClientRegistry {
   };
   Home& home_;
   GateServer& gates_;
+  FileService& files_;
   std::mutex mutex_;
   std::map<std::uint64_t, Entry> entries_;  // guarded by mutex_
   std::atomic<int> tasks_{0};               // those of entries_ that are tasks

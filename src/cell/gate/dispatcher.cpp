@@ -69,6 +69,7 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     gate->count_garbage();
     return senseless();
   }
+  if (op >= GateOp::file_lookup) return call_files(gate, taken);
   switch (op) {
     case GateOp::null: return GateValues{request.args[0]};
     case GateOp::fault:
@@ -85,6 +86,13 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     case GateOp::segment_destroy: return call_segments(gate, taken);
     default: return call_sync(gate, taken);
   }
+}
+
+Dispatcher::Call Dispatcher::call_files(const std::shared_ptr<Gate>& gate,
+                                        const TakenRequest& taken) {
+  if (files_ == nullptr) return fail(Code::bad_argument, cause::unknown_operation);
+  files_->run(gate, taken);
+  return std::nullopt;
 }
 
 Dispatcher::Call Dispatcher::call_pages(ClientId client, const RequestCopy& request) {
@@ -106,7 +114,7 @@ Dispatcher::Call Dispatcher::call_pages(ClientId client, const RequestCopy& requ
 
 Dispatcher::Call Dispatcher::store(const Gate& gate, const TakenRequest& taken) {
   const auto& args = taken.request.args;
-  std::array<std::byte, proto::gate_data_bytes> data;
+  std::array<std::byte, proto::gate_store_bytes_max> data;
   if (args[2] > data.size()) return senseless();
   const std::span bytes(data.data(), static_cast<std::size_t>(args[2]));
   if (!gate.copy_data(taken.slot, bytes)) return senseless();

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 
+#include "cell/gate/file_requests.h"
 #include "cell/gate/gate.h"
 #include "cell/gate/name_service.h"
 #include "cell/home/home.h"
@@ -23,8 +24,9 @@ class Dispatcher {
   // Runs a function in a gate worker soon. For answers that come on threads that must not block.
   using Later = std::function<void(std::function<void()>)>;
 
-  Dispatcher(Home& home, NameService& names, Later later)
-      : home_(home), names_(names), later_(std::move(later)) {}
+  // `files`: null where there are none.
+  Dispatcher(Home& home, NameService& names, FileRequests* files, Later later)
+      : home_(home), names_(names), files_(files), later_(std::move(later)) {}
 
   // Runs a request that was taken from the gate and sees to it that it is answered once.
   void run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
@@ -39,6 +41,7 @@ class Dispatcher {
   using Call = std::optional<Answer>;  // none: the answer comes later
 
   Call call(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
+  Call call_files(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Call store(const Gate& gate, const TakenRequest& taken);
   Call call_pages(ClientId client, const RequestCopy& request);
   Call call_segments(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
@@ -50,6 +53,7 @@ class Dispatcher {
 
   Home& home_;
   NameService& names_;
+  FileRequests* const files_;
   const Later later_;
   static constexpr auto operations = static_cast<std::size_t>(proto::GateOp::count_);
   std::array<std::atomic<std::uint64_t>, operations> counts_{};

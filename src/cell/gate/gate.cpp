@@ -1,8 +1,10 @@
 #include "cell/gate/gate.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/futex.h"
+#include "machine/layout.h"
 #include "proto/causes.h"
 
 namespace hive::cell {
@@ -16,7 +18,29 @@ Result<std::shared_ptr<Gate>> Gate::create(TaggedHeap& heap, CellId self, Client
   return std::shared_ptr<Gate>(new Gate(heap, self, client, std::move(requests), replies));
 }
 
-Gate::~Gate() { heap_.destroy(replies_); }
+Gate::~Gate() {
+  for (const AnswerData& data : answer_data_) heap_.destroy_sized(data.block, data.bytes);
+  heap_.destroy(replies_);
+}
+
+std::span<std::byte> Gate::answer_data(std::uint32_t slot, std::size_t bytes) noexcept {
+  constexpr std::size_t head = sizeof(TaggedAnswerData);
+  constexpr std::size_t least = machine::page_bytes;
+  AnswerData& data = answer_data_[slot];
+  bytes = std::min<std::size_t>(bytes, proto::gate_answer_bytes_max);
+  if (data.block == nullptr || data.bytes - head < bytes) {
+    // Powers of two, as the heap has them anyway.
+    const std::size_t whole = std::max(std::bit_ceil(bytes + head), least);
+    TaggedAnswerData* const block = heap_.create_sized<TaggedAnswerData>(whole);
+    if (block != nullptr) {
+      heap_.destroy_sized(data.block, data.bytes);
+      data = {block, whole};
+    }
+  }
+  if (data.block == nullptr) return {};
+  auto* const begin = reinterpret_cast<std::byte*>(data.block) + head;
+  return {begin, std::min(bytes, data.bytes - head)};
+}
 
 std::uint64_t Gate::replies_address() const {
   return reinterpret_cast<std::uintptr_t>(&replies_->replies);

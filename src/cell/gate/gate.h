@@ -25,6 +25,12 @@ struct TaggedReplies {
   proto::GateReplies replies;
 };
 
+// Data of an answer, in the kernel's heap; the bytes follow.
+struct alignas(64) TaggedAnswerData {
+  static constexpr std::uint32_t type = type_name("ANSW");
+  TypeTag tag;
+};
+
 using GateValues = std::array<std::uint64_t, 4>;
 
 // A request that was taken.
@@ -59,12 +65,19 @@ class Gate {
     return requests_.copy_data(slot, out);
   }
 
+  // Memory for the data of the answer to a request that was taken and is not answered yet: at most
+  // gate_answer_bytes_max bytes, and less than asked for, perhaps none, when the heap is full. It
+  // is the slot's from then on. Whoever is to answer calls it, and puts its address into the
+  // answer.
+  std::span<std::byte> answer_data(std::uint32_t slot, std::size_t bytes) noexcept;
+
   // Answers a request that was taken; a second answer to it is ignored. Any thread.
   void answer(std::uint32_t slot, std::uint32_t sequence,
               const Result<GateValues>& result) noexcept;
 
   // The client goes: nothing is taken any more.
   void retire() noexcept { retired_.store(true, std::memory_order_release); }
+  bool is_retired() const noexcept { return retired_.load(std::memory_order_acquire); }
 
   void count_garbage() noexcept { garbage_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t garbage() const noexcept { return garbage_.load(std::memory_order_relaxed); }
@@ -72,7 +85,10 @@ class Gate {
  private:
   Gate(TaggedHeap& heap, CellId self, ClientId client, RequestPages requests,
        TaggedReplies* replies)
-      : heap_(heap), self_(self), client_(client), requests_(std::move(requests)),
+      : heap_(heap),
+        self_(self),
+        client_(client),
+        requests_(std::move(requests)),
         replies_(replies) {}
   std::uint32_t slots_used() const noexcept;
   bool is_new(std::uint32_t slot, std::uint32_t& posted) const noexcept;
@@ -86,6 +102,12 @@ class Gate {
   std::atomic<bool> claimed_{false};
   std::atomic<bool> retired_{false};
   std::atomic<std::uint64_t> garbage_{0};
+  // Of each slot's answers; the answerer's.
+  struct AnswerData {
+    TaggedAnswerData* block = nullptr;
+    std::size_t bytes = 0;  // with the head
+  };
+  std::array<AnswerData, proto::gate_slots> answer_data_{};
   // Written with the claim; read by anybody who looks for mail.
   std::array<std::atomic<std::uint32_t>, proto::gate_slots> taken_{};
   // The sequence that is being worked on + under_way, or 0. Whoever clears it, answers.

@@ -26,7 +26,7 @@ Result<std::unique_ptr<GateServer>> GateServer::create(Parts parts) {
 GateServer::GateServer(Parts parts, UniqueFd doorbell)
     : parts_(std::move(parts)),
       doorbell_(std::move(doorbell)),
-      dispatcher_(*parts_.home, *parts_.names,
+      dispatcher_(*parts_.home, *parts_.names, parts_.files,
                   [this](std::function<void()> work) { later(std::move(work)); }),
       gates_(std::make_shared<const Gates>()) {}
 

@@ -55,6 +55,7 @@ class GateServer {
     TaggedHeap* heap = nullptr;      // outlives the server, and so do the others
     Home* home = nullptr;
     NameService* names = nullptr;
+    FileRequests* files = nullptr;  // may be none
     std::atomic<std::uint32_t>* asleep = nullptr;  // published; only the server writes it
     std::function<void()> on_thread_start;         // run first by each worker: priority, name
   };

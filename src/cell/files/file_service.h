@@ -1,0 +1,149 @@
+// The files of a cell: what tasks ask through their gates, and what other homes order.
+//
+//   FileService files({.self = 1, .incarnation = 3, .disk = "/.../disk1", ...});
+//   files.serve();                          // before rpc.start()
+//   gates: {.files = &files}                // FileRequests
+//   files.start();                          // finishes what the last kernel has begun
+//   files.remove_client(client);            // after gates.remove(client)
+//   files.settle();                         // when cells have come or gone
+//   files.stop();                           // before the rpc and the heap go
+//
+// Requests run on a pool of threads, orders of other homes on another (home_orders.h), and what
+// has to be settled with other homes on a third. Nothing here runs on a gate worker or on the
+// receive loop but the handing over.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "cell/files/disk_store.h"
+#include "cell/files/home_orders.h"
+#include "cell/files/open_files.h"
+#include "cell/files/work_pool.h"
+#include "cell/gate/file_requests.h"
+
+namespace hive::cell {
+
+inline constexpr std::size_t file_threads_max = 4;
+
+class FileService final : public FileRequests {
+ public:
+  struct Parts {
+    CellId self = 0;
+    std::uint64_t incarnation = 0;
+    std::string disk;  // a directory of the host
+    const machine::Layout& layout;
+    TaggedHeap& heap;
+    RpcEndpoint& rpc;
+    ContentSource& content;
+    std::function<bool(CellId)> is_live;
+    std::function<void(const std::string& line)> log;
+  };
+
+  explicit FileService(const Parts& parts);
+  ~FileService() override { stop(); }
+  FileService(const FileService&) = delete;
+  FileService& operator=(const FileService&) = delete;
+
+  void serve() { orders_.serve(); }
+  void start() { settle(); }
+  void stop();
+
+  void run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) override;
+  // Any thread; does not block. What the task had open is closed.
+  void remove_client(ClientId client);
+  // Any thread; does not block. Tries anew what waits for other homes.
+  void settle();
+
+  // Content that was not on the disk is lost: the file's generation goes up, on the disk, and who
+  // has it open sees an error. Blocks. Errors: of the disk.
+  Result<void> lose(FileNumber number);
+
+  std::size_t open_files() const { return open_.count(); }
+
+ private:
+  using Answer = Result<GateValues>;
+  // A request as its thread sees it.
+  struct Request {
+    const std::shared_ptr<Gate>& gate;
+    const TakenRequest& taken;
+    std::uint64_t arg(std::size_t i) const { return taken.request.args[i]; }
+    ClientId client() const { return gate->client(); }
+  };
+
+  // The disk, opened by whoever comes first. Errors: those of DiskStore::open.
+  Result<DiskStore*> store();
+
+  Answer answer(const Request& request);
+  // Copies text of the request. Errors: EINVAL, ENAMETOOLONG.
+  static Result<std::string> text_of(const Request& request, std::size_t length,
+                                     std::size_t longest);
+  static Answer data_answer(const Request& request, std::span<const std::byte> data,
+                            std::uint64_t value);
+  Result<void> check_place(FileNumber directory, std::string_view name) const;
+
+  // service_names.cpp
+  Answer lookup(DiskStore& store, const Request& request);
+  Answer make(DiskStore& store, const Request& request);
+  Answer remove(DiskStore& store, const Request& request);
+  Answer rename(DiskStore& store, const Request& request);
+  Answer list(DiskStore& store, const Request& request);
+  Result<FileEntry> make_elsewhere(DiskStore& store, FileNumber directory,
+                                   const std::string& name, std::uint32_t mode, CellId home);
+  Result<FileEntry> remove_far_directory(DiskStore& store, FileNumber directory,
+                                         const std::string& name);
+  Result<void> move(DiskStore& store, FileNumber from, const std::string& name, CellId to_cell,
+                    FileNumber to, const std::string& to_name);
+  // Once more when what stood in the way could be settled.
+  template <class Change>
+  auto settled(DiskStore& store, FileNumber directory, const std::string& name, Change change);
+
+  // service_content.cpp
+  Answer open(DiskStore& store, const Request& request);
+  Answer close(DiskStore& store, const Request& request);
+  Answer read(const Request& request);
+  Answer write(const Request& request);
+  Answer resize(const Request& request);
+  Answer sync(DiskStore& store, const Request& request);
+  Answer status(DiskStore& store, const Request& request);
+  Answer set(DiskStore& store, const Request& request);
+  Answer read_link(DiskStore& store, const Request& request);
+  Answer space(DiskStore& store);
+  void bury(DiskStore& store, const FileEntry& entry);
+
+  // service_settle.cpp
+  HomeOrders::Outcome carry_out(CellId from, const FileOrder& order);
+  Result<std::uint64_t> carry_out(DiskStore& store, CellId from, const FileOrder& order);
+  void settle_all();
+  // True: there is nothing left to do. Waits for other homes.
+  bool settle(DiskStore& store, const Pending& pending);
+  bool settle_name(DiskStore& store, const Pending& pending);
+  // An object has lost the name that its note says. False: its home has not been told.
+  bool lost_name(DiskStore& store, const FileEntry& entry);
+  bool take_in_hand(const FileEntry& entry);
+  void let_go(const FileEntry& entry);
+
+  const Parts parts_;
+  const CellId self_;
+  OpenFiles open_;
+  HomeOrders orders_;
+  std::mutex store_mutex_;
+  std::unique_ptr<DiskStore> store_;      // guarded by store_mutex_; once set, it stays
+  bool refusal_logged_ = false;           // guarded by store_mutex_
+  std::mutex hand_mutex_;
+  std::array<int, max_cells> naming_{};  // guarded by hand_mutex_: files that are being made there
+                                         // for a name here
+  std::set<std::string> in_hand_;        // guarded by hand_mutex_: what a request settles itself
+  std::atomic<bool> settle_posted_{false};
+  std::atomic<std::uint64_t> settle_again_ns_{0};  // not zero: when next somebody asks after that
+  WorkPool pool_{file_threads_max};
+  WorkPool settler_{1};
+};
+
+}  // namespace hive::cell

@@ -1,0 +1,133 @@
+#include "cell/files/open_files.h"
+
+#include <cerrno>
+
+namespace hive::cell {
+
+Result<std::shared_ptr<OpenFiles::Shared>> OpenFiles::enter(ClientId client, FileNumber number) {
+  const std::scoped_lock lock(mutex_);
+  if (burying_.contains(number)) return fail_errno(ENOENT);
+  const auto others = clients_.find(client);
+  if (others != clients_.end() && others->second.size() >= open_files_per_task) {
+    return fail_errno(EMFILE);
+  }
+  auto& shared = files_[number];
+  if (shared == nullptr) shared = std::make_shared<Shared>();
+  // One that has no name any more can't have been found by it just now.
+  if (shared->nameless) return fail_errno(ENOENT);
+  ++shared->users;
+  return shared;
+}
+
+Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNumber number) {
+  const auto shared = enter(client, number);
+  if (!shared) return fail(shared.error());
+  Result<void> opened;
+  {
+    const std::scoped_lock opening((*shared)->opening);
+    if ((*shared)->content == nullptr) {
+      const auto generation = store.generation(number);
+      auto content = source_.open(number, [&]() -> Result<std::unique_ptr<FileBacking>> {
+        auto file = store.open_content(number);
+        if (!file) return fail(file.error());
+        return std::make_unique<OpenHostFile>(std::move(*file));
+      });
+      if (!content || !generation) {
+        opened = fail(content ? generation.error() : content.error());
+      } else {
+        const std::scoped_lock lock(mutex_);
+        (*shared)->content = std::move(*content);
+        (*shared)->generation = *generation;
+      }
+    }
+  }
+  const std::scoped_lock lock(mutex_);
+  if (!opened) {
+    std::vector<FileNumber> to_bury;  // the next start does that
+    leave_locked(number, to_bury);
+    return fail(opened.error());
+  }
+  clients_[client][++last_handle_] = {number, (*shared)->generation, (*shared)->content};
+  return last_handle_;
+}
+
+Result<OpenFiles::Opened> OpenFiles::find(ClientId client, std::uint64_t handle) const {
+  const std::scoped_lock lock(mutex_);
+  const auto of_client = clients_.find(client);
+  if (of_client == clients_.end()) return fail_errno(EBADF);
+  const auto found = of_client->second.find(handle);
+  if (found == of_client->second.end()) return fail_errno(EBADF);
+  const auto shared = files_.find(found->second.number);
+  if (shared == files_.end() || shared->second->generation != found->second.generation) {
+    return fail(Code::lost, proto::cause::file_lost, -1, EIO);
+  }
+  return found->second;
+}
+
+Result<std::vector<FileNumber>> OpenFiles::close(ClientId client, std::uint64_t handle) {
+  const std::scoped_lock lock(mutex_);
+  const auto of_client = clients_.find(client);
+  if (of_client == clients_.end()) return fail_errno(EBADF);
+  const auto found = of_client->second.find(handle);
+  if (found == of_client->second.end()) return fail_errno(EBADF);
+  std::vector<FileNumber> to_bury;
+  leave_locked(found->second.number, to_bury);
+  of_client->second.erase(found);
+  return to_bury;
+}
+
+std::vector<FileNumber> OpenFiles::close_all(ClientId client) {
+  const std::scoped_lock lock(mutex_);
+  std::vector<FileNumber> to_bury;
+  const auto of_client = clients_.find(client);
+  if (of_client == clients_.end()) return to_bury;
+  for (const auto& [handle, opened] : of_client->second) leave_locked(opened.number, to_bury);
+  clients_.erase(of_client);
+  return to_bury;
+}
+
+void OpenFiles::leave_locked(FileNumber number, std::vector<FileNumber>& to_bury) {
+  const auto found = files_.find(number);
+  if (found == files_.end() || --found->second->users > 0) return;
+  if (found->second->nameless) {
+    burying_.insert(number);
+    to_bury.push_back(number);
+  }
+  files_.erase(found);
+}
+
+bool OpenFiles::lose_name(FileNumber number) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto found = files_.find(number); found != files_.end()) {
+    found->second->nameless = true;
+    return false;
+  }
+  return burying_.insert(number).second;
+}
+
+void OpenFiles::buried(FileNumber number) {
+  const std::scoped_lock lock(mutex_);
+  burying_.erase(number);
+}
+
+void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto found = files_.find(number); found != files_.end()) {
+    found->second->generation = generation;
+  }
+}
+
+std::shared_ptr<FileContent> OpenFiles::content_of(FileNumber number) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = files_.find(number);
+  return found == files_.end() ? nullptr : found->second->content;
+}
+
+std::size_t OpenFiles::count() const {
+  const std::scoped_lock lock(mutex_);
+  std::size_t count = 0;
+  for (const auto& [client, opened] : clients_) count += opened.size();
+  return count;
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,123 @@
+// Who has which file open, and the content behind it.
+#include <string>
+
+#include "cell/files/open_files.h"
+#include "disk_fixture.h"
+
+namespace hive::cell::test {
+namespace {
+
+constexpr FileNumber root = proto::file_root;
+constexpr ClientId one = 1;
+constexpr ClientId another = 2;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+class FilesOpen : public DiskTest {
+ protected:
+  std::string text(FileContent& content, std::uint64_t offset, std::size_t count) {
+    std::string out(count, '?');
+    const auto read = content.read(offset, std::as_writable_bytes(std::span(out)));
+    if (!read) return "(" + read.error().message() + ")";
+    out.resize(*read);
+    return out;
+  }
+  FileContent& content(ClientId client, std::uint64_t handle) {
+    return *open.find(client, handle)->content;
+  }
+
+  DirectContents contents;
+  OpenFiles open{contents};
+};
+
+TEST_F(FilesOpen, ContentIsThatOfTheHostsFile) {
+  const auto file = store->make_file(root, "x", 0600);
+  const auto handle = open.open(*store, one, file->number);
+  ASSERT_TRUE(handle) << handle.error().message();
+  FileContent& x = content(one, *handle);
+  EXPECT_EQ(*x.write(3, bytes_of("abc")), 3);
+  EXPECT_EQ(x.size(), 6);
+  EXPECT_EQ(text(x, 0, 100), std::string("\0\0\0abc", 6));
+  EXPECT_EQ(text(x, 6, 1), "");
+  EXPECT_EQ(text(x, ~std::uint64_t{0}, 1), "");
+  const auto appended = x.append(bytes_of("d"));
+  ASSERT_TRUE(appended);
+  EXPECT_EQ(appended->offset, 6);
+  EXPECT_TRUE(x.truncate(4));
+  EXPECT_EQ(x.size(), 4);
+  EXPECT_EQ(text(x, 3, 10), "a");
+  EXPECT_TRUE(x.flush());
+  EXPECT_EQ(errno_in(x.write(content_bytes_max, bytes_of("x"))), EFBIG);
+  EXPECT_EQ(errno_in(x.truncate(content_bytes_max + 1)), EFBIG);
+  EXPECT_EQ(store->status(file->number)->bytes, 4);
+}
+
+TEST_F(FilesOpen, HandlesAreOfOneClient) {
+  const auto file = store->make_file(root, "x", 0600);
+  const auto handle = open.open(*store, one, file->number);
+  ASSERT_TRUE(handle);
+  EXPECT_EQ(errno_in(open.find(another, *handle)), EBADF);
+  EXPECT_EQ(errno_in(open.close(another, *handle)), EBADF);
+  EXPECT_EQ(errno_in(open.find(one, *handle + 1)), EBADF);
+  EXPECT_TRUE(open.close(one, *handle)->empty());
+  EXPECT_EQ(errno_in(open.close(one, *handle)), EBADF);
+  EXPECT_EQ(errno_in(open.open(*store, one, 99)), ENOENT);
+  EXPECT_EQ(open.count(), 0);
+}
+
+TEST_F(FilesOpen, TheLastOneToCloseBuriesWhatHasNoName) {
+  const auto file = store->make_file(root, "x", 0600);
+  const auto first = open.open(*store, one, file->number);
+  const auto second = open.open(*store, another, file->number);
+  ASSERT_TRUE(store->unlink(root, "x"));
+  EXPECT_FALSE(open.lose_name(file->number));
+  EXPECT_EQ(errno_in(open.open(*store, one, file->number)), ENOENT);
+  EXPECT_TRUE(content(one, *first).write(0, bytes_of("still")));
+  EXPECT_TRUE(open.close(one, *first)->empty());
+  EXPECT_EQ(text(content(another, *second), 0, 10), "still");
+  EXPECT_EQ(open.close_all(another), std::vector{file->number});
+  EXPECT_EQ(errno_in(open.open(*store, one, file->number)), ENOENT) << "it is being buried";
+  EXPECT_FALSE(open.lose_name(file->number)) << "once is enough";
+  ASSERT_TRUE(store->bury(*file));
+  open.buried(file->number);
+  EXPECT_EQ(count("files"), 0);
+}
+
+TEST_F(FilesOpen, WhatNobodyHasOpenIsBuriedAtOnce) {
+  const auto file = store->make_file(root, "x", 0600);
+  EXPECT_TRUE(open.lose_name(file->number));
+}
+
+TEST_F(FilesOpen, ANewGenerationEndsOldHandlesOnly) {
+  const auto file = store->make_file(root, "x", 0600);
+  const auto other_file = store->make_file(root, "y", 0600);
+  const auto old = open.open(*store, one, file->number);
+  const auto untouched = open.open(*store, one, other_file->number);
+  const auto generation = store->raise_generation(file->number);
+  ASSERT_TRUE(generation);
+  open.set_generation(file->number, *generation);
+  const auto lost = open.find(one, *old);
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, Code::lost);
+  EXPECT_EQ(lost.error().sys_errno, EIO);
+  EXPECT_TRUE(open.find(one, *untouched));
+  const auto fresh = open.open(*store, another, file->number);
+  EXPECT_TRUE(open.find(another, *fresh));
+  EXPECT_TRUE(open.close(one, *old)) << "it can be closed";
+}
+
+TEST_F(FilesOpen, ATaskHasItsLimit) {
+  const auto file = store->make_file(root, "x", 0600);
+  for (std::size_t i = 0; i < open_files_per_task; ++i) {
+    ASSERT_TRUE(open.open(*store, one, file->number));
+  }
+  EXPECT_EQ(errno_in(open.open(*store, one, file->number)), EMFILE);
+  EXPECT_TRUE(open.open(*store, another, file->number));
+  open.close_all(one);
+  EXPECT_TRUE(open.open(*store, one, file->number));
+}
+
+}  // namespace
+}  // namespace hive::cell::test

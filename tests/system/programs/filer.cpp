@@ -1,0 +1,185 @@
+// Does with files what its input says, a line at a time, and answers each with a line: "ok ..." or
+// "error ERRNO". Texts and bytes are in hexadecimal, with '-' for none; files are numbered by who
+// asks.
+//
+//   open ID PATH FLAGS MODE HOME    close ID            read ID BYTES     write ID DATA
+//   pread ID OFFSET BYTES           pwrite ID OFFSET DATA                 lseek ID OFFSET WHENCE
+//   fstat ID                        ftruncate ID SIZE   fsync ID
+//   stat PATH   lstat PATH   mkdir PATH MODE   rmdir PATH   unlink PATH   rename FROM TO
+//   symlink TARGET PATH   readlink PATH   readdir PATH   chmod PATH MODE   utimens PATH A M   cell
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <hive/hive.h>
+
+namespace {
+
+std::string hex(const std::string& text) {
+  static constexpr const char* digits = "0123456789abcdef";
+  if (text.empty()) return "-";
+  std::string out;
+  for (const char c : text) {
+    out += digits[static_cast<unsigned char>(c) >> 4];
+    out += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+std::string unhex(const std::string& text) {
+  std::string out;
+  if (text == "-") return out;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    out += static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16));
+  }
+  return out;
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string said(const hive::Error& error) {
+  std::cerr << error.message() << std::endl;
+  return "error " + std::to_string(error.sys_errno);
+}
+std::string said(const hive::Result<void>& done) { return done ? "ok" : said(done.error()); }
+template <class Number>
+std::string said(const hive::Result<Number>& number) {
+  return number ? "ok " + std::to_string(*number) : said(number.error());
+}
+std::string said(const hive::Result<hive::FileInfo>& about) {
+  if (!about) return said(about.error());
+  std::ostringstream out;
+  out << "ok " << static_cast<int>(about->kind) << ' ' << about->size << ' ' << about->mode << ' '
+      << about->home << ' ' << about->number << ' ' << about->generation << ' '
+      << about->accessed_ns << ' ' << about->modified_ns;
+  return out.str();
+}
+
+class Filer {
+ public:
+  explicit Filer(hive::Session session) : session_(std::move(session)), files_(session_.files()) {}
+
+  std::string answer(std::istringstream line) {
+    std::string word;
+    line >> word;
+    if (word == "cell") return "ok " + std::to_string(session_.cell());
+    if (word == "open") return open(line);
+    if (word == "stat") return said(files_.stat(text(line)));
+    if (word == "lstat") return said(files_.lstat(text(line)));
+    if (word == "rmdir") return said(files_.rmdir(text(line)));
+    if (word == "unlink") return said(files_.unlink(text(line)));
+    if (word == "readdir") return list(text(line));
+    if (word == "readlink") {
+      const auto target = files_.readlink(text(line));
+      return target ? "ok " + hex(*target) : said(target.error());
+    }
+    if (word == "mkdir" || word == "chmod") {
+      const std::string path = text(line);
+      const auto mode = static_cast<mode_t>(number(line));
+      return said(word == "mkdir" ? files_.mkdir(path, mode) : files_.chmod(path, mode));
+    }
+    if (word == "rename" || word == "symlink") {
+      const std::string first = text(line);
+      const std::string second = text(line);
+      return said(word == "rename" ? files_.rename(first, second) : files_.symlink(first, second));
+    }
+    if (word == "utimens") {
+      const std::string path = text(line);
+      const std::int64_t accessed = number(line);
+      return said(files_.utimens(path, accessed, number(line)));
+    }
+    return with_file(word, line);
+  }
+
+ private:
+  static std::string text(std::istringstream& line) {
+    std::string word;
+    line >> word;
+    return unhex(word);
+  }
+  static std::int64_t number(std::istringstream& line) {
+    std::int64_t value = 0;
+    line >> value;
+    return value;
+  }
+
+  std::string open(std::istringstream& line) {
+    const std::int64_t id = number(line);
+    const std::string path = text(line);
+    const int flags = static_cast<int>(number(line));
+    const auto mode = static_cast<mode_t>(number(line));
+    const int home = static_cast<int>(number(line));
+    auto file = files_.open(path, flags, mode, {.home = home});
+    if (!file) return said(file.error());
+    open_.insert_or_assign(id, std::move(*file));
+    return "ok";
+  }
+
+  std::string with_file(const std::string& word, std::istringstream& line) {
+    const auto found = open_.find(number(line));
+    if (found == open_.end()) return "error 9";
+    hive::File& file = found->second;
+    if (word == "close") {
+      open_.erase(found);
+      return "ok";
+    }
+    if (word == "fstat") return said(file.fstat());
+    if (word == "fsync") return said(file.fsync());
+    if (word == "ftruncate") return said(file.ftruncate(number(line)));
+    if (word == "write") return said(file.write(bytes_of(text(line))));
+    if (word == "pwrite") {
+      const std::int64_t offset = number(line);
+      return said(file.pwrite(bytes_of(text(line)), offset));
+    }
+    if (word == "lseek") {
+      const std::int64_t offset = number(line);
+      return said(file.lseek(offset, static_cast<int>(number(line))));
+    }
+    if (word == "read" || word == "pread") {
+      const std::int64_t offset = word == "pread" ? number(line) : 0;
+      std::string out(static_cast<std::size_t>(number(line)), '\0');
+      const auto to = std::as_writable_bytes(std::span(out));
+      const auto count = word == "pread" ? file.pread(to, offset) : file.read(to);
+      if (!count) return said(count.error());
+      out.resize(*count);
+      return "ok " + hex(out);
+    }
+    return "error 38";
+  }
+
+  std::string list(const std::string& path) {
+    const auto list = files_.readdir(path);
+    if (!list) return said(list.error());
+    std::string out = "ok " + std::to_string(list->missing.size());
+    for (const auto& entry : list->entries) {
+      out += " " + std::to_string(static_cast<int>(entry.kind)) + ":" + hex(entry.name);
+    }
+    return out;
+  }
+
+  hive::Session session_;
+  hive::FileSystem files_;
+  std::map<std::int64_t, hive::File> open_;
+};
+
+}  // namespace
+
+int main() {
+  auto session = hive::attach();
+  if (!session) {
+    std::cerr << session.error().message() << std::endl;
+    return 1;
+  }
+  Filer filer(std::move(*session));
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::cout << filer.answer(std::istringstream(line)) << std::endl;
+  }
+  return 0;
+}
