@@ -27,8 +27,8 @@ namespace hive::cell {
 using FileNumber = std::uint64_t;
 
 inline constexpr std::size_t content_call_bytes_max = 64 << 10;
-// Pages are counted with 32 bits.
-inline constexpr std::uint64_t content_bytes_max = std::uint64_t{1} << 44;
+// Pages of 4 KiB are counted with 32 bits.
+inline constexpr std::uint64_t content_bytes_max = (std::uint64_t{1} << 44) - 4096;
 inline constexpr std::uint64_t content_wait_max_ns = 30 * ns_per_s;
 
 // Thread-safe. Every call but size() may block for as long as the host's disk does: they belong on
