@@ -34,7 +34,9 @@ class NoSpace final : public ClientSpace {
 
 inline Bytes pattern(std::size_t bytes, unsigned seed) {
   Bytes made(bytes);
-  for (std::size_t i = 0; i < bytes; ++i) made[i] = static_cast<std::byte>(seed * 31 + i * 7 + i / 256);
+  for (std::size_t i = 0; i < bytes; ++i) {
+    made[i] = static_cast<std::byte>(seed * 31 + i * 7 + i / 256);
+  }
   return made;
 }
 

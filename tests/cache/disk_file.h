@@ -88,7 +88,8 @@ class DiskFile {
       --times;
       return told(sys_errno);
     }
-    const bool fails = call == DiskCall::pwrite && one_fails_in_ > 0 && random_() % one_fails_in_ == 0;
+    const bool fails =
+        call == DiskCall::pwrite && one_fails_in_ > 0 && random_() % one_fails_in_ == 0;
     return fails ? std::optional(told(EIO)) : std::nullopt;
   }
   static Error told(int sys_errno) {

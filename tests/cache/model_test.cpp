@@ -1,6 +1,6 @@
 // Random operations of several threads on cached files, against files in plain memory, on a node
-// so small that frames are reclaimed all the time, by files and by segments, while write-backs fail
-// now and then. The seed is printed; HIVE_TEST_SEED replays what each thread does.
+// so small that frames are reclaimed all the time, by files and by segments, while write-backs
+// fail now and then. The seed is printed; HIVE_TEST_SEED replays what each thread does.
 
 #include <algorithm>
 #include <array>

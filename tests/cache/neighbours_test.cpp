@@ -1,5 +1,5 @@
-// What other cells read of a page cache, with nobody's help; and what they would read if one of the
-// rules were left out.
+// What other cells read of a page cache, with nobody's help; and what they would read if one of
+// the rules were left out.
 
 #include <atomic>
 #include <cstddef>

@@ -13,7 +13,8 @@ class Reclaim : public CacheTest {
  protected:
   std::uint64_t first_word(const SegmentView& segment) {
     std::uint64_t word = 0;
-    EXPECT_TRUE(memory->read(segment.pages.first * page, std::as_writable_bytes(std::span(&word, 1))));
+    const auto bytes = std::as_writable_bytes(std::span(&word, 1));
+    EXPECT_TRUE(memory->read(segment.pages.first * page, bytes));
     return word;
   }
 };

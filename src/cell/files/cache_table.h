@@ -2,9 +2,9 @@
 //
 //   buckets: [ frame | none ] --> entry of that frame --next--> entry of another --> none
 //
-// There is one entry for each frame of the node, so its place says which frame it is of. Written by
-// the owner alone, one thread at a time. Others read it with find_cached(), by careful reference;
-// what they find is a hint: it holds if the pfdat of the frame has the same even sequence number
+// There is one entry for each frame of the node, so its place says which frame it is of. Written
+// by the owner alone, one thread at a time. Others read it with find_cached(), by careful
+// reference; what they find is a hint: it holds if the pfdat of the frame has the same even sequence number
 // before and after they copied the bytes. An entry is changed as a whole (changing.h), so that no
 // reader sees the file of one page with the number of another. A reader that is led astray by a
 // chain that changes under him finds nothing, or the entry of another page, and asks the cell.
@@ -63,8 +63,8 @@ struct CachedPlace {
   std::uint64_t sequence = 0;
 };
 // Looks a page up in the table that lies at `table` in the memory of another cell, whose node has
-// so many frames. None: it is not there, as far as one can see without asking. Errors: those of the
-// reader.
+// so many frames. None: it is not there, as far as one can see without asking. Errors: those of
+// the reader.
 Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
                                                std::uint32_t frames, FileNumber file,
                                                std::uint32_t page);

@@ -1,4 +1,4 @@
-// The content of files, as the file service of a data home uses it, and the host's files behind it.
+// The content of files, as the file service of a data home uses it, and the host's files behind.
 //
 //   auto content = cache.open(number, [&] { return HostFile::open(path); });  // page_cache.h
 //   if (auto done = (*content)->write(offset, bytes); !done) return errno_of(done.error());
@@ -42,9 +42,9 @@ class FileContent {
   // there. Errors: bad_argument, EINVAL (more bytes than that).
   virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) = 0;
 
-  // Stores bytes, at most content_call_bytes_max; the file grows as needed, and reads as zero where
-  // nothing was written. Fewer than given: the rest had no room; ask again to hear why. Not on the
-  // disk before flush(). Errors: bad_argument with EINVAL or EFBIG; exhausted, ENOSPC (nothing
+  // Stores bytes, at most content_call_bytes_max; the file grows as needed, and reads as zero
+  // where nothing was written. Fewer than given: the rest had no room; ask again to hear why. Not
+  // on the disk before flush(). Errors: bad_argument with EINVAL or EFBIG; exhausted, ENOSPC (nothing
   // cached can be written back).
   virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 

@@ -145,7 +145,8 @@ class PageCache final : public FrameReclaimer {
   void detach_locked(std::uint32_t frame);
   void begin_fill_locked(File& file, std::uint32_t page, std::uint32_t frame);
   // Frames that hold pages from `page` on, in order, with their content written.
-  void finish_fill(Lock& lock, File& file, std::uint32_t page, std::span<const std::uint32_t> filled);
+  void finish_fill(Lock& lock, File& file, std::uint32_t page,
+                   std::span<const std::uint32_t> filled);
   void abandon_fill_locked(std::span<const std::uint32_t> frames);
   void pin_locked(std::span<const std::uint32_t> frames);
   void unpin_locked(std::span<const std::uint32_t> frames);
@@ -158,7 +159,8 @@ class PageCache final : public FrameReclaimer {
 
   // page_cache_read.cpp. The steps return how much is done; 0: look again.
   Result<std::size_t> read(const FileRef& file, std::uint64_t offset, std::span<std::byte> out);
-  Result<std::size_t> read_step(Lock& lock, File& file, std::uint64_t at, std::span<std::byte> out);
+  Result<std::size_t> read_step(Lock& lock, File& file, std::uint64_t at,
+                                std::span<std::byte> out);
   // Fills missing pages from `page` on, at most `count`, and returns what they hold.
   struct Filled {
     std::uint32_t pages = 0;

@@ -38,6 +38,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     ++in_transit_;
     lock.unlock();
     frames = parts_.frames->take_frames(frames_max);
+    const bool are_coming = frames.empty() && parts_.frames->are_frames_coming();
     lock.lock();
     --in_transit_;
     for (const std::uint32_t frame : frames) pages_[frame].state = PageState::moving;
@@ -73,13 +74,13 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       if (write_back(lock, begin_batch_locked(*swept.failed))) continue;
       return fail(file->last_failure);
     }
-    const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
-    if (!have_others_some) break;
     if (!swept.all) {
       lock.unlock();  // for others
       lock.lock();
       continue;
     }
+    const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
+    if (!have_others_some && !are_coming) break;
     changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
   }
   return failure(Code::exhausted, ENOMEM, "no frame of the node is to be had for a page");

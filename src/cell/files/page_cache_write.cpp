@@ -60,13 +60,14 @@ Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t 
   return write_missing(lock, file, at, bytes);
 }
 
-// Makes the pages out of what the disk has and the bytes. Those that the bytes cover whole, or that
-// lie behind the end of the file, are not read.
+// Makes the pages out of what the disk has and the bytes. Those that the bytes cover whole, or
+// that lie behind the end of the file, are not read.
 Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64_t at,
                                              std::span<const std::byte> bytes) {
   const std::size_t skip = at % page_bytes;
   const auto page = static_cast<std::uint32_t>(at / page_bytes);
-  const std::uint32_t wanted = missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
+  const std::uint32_t wanted =
+      missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
   auto frames = get_frames(lock, wanted);
   if (!frames) return fail(frames.error());
   const std::uint32_t pages =
@@ -106,7 +107,8 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
   return count;
 }
 
-void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames, std::uint64_t end) {
+void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
+                             std::uint64_t end) {
   const std::uint64_t due = now_ns() + parts_.dirty_age_ns;
   for (const std::uint32_t frame : frames) {
     if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);

@@ -38,6 +38,8 @@ class CacheFrames {
   // At most so many that were free; they hold nothing yet. Empty: none is. May block for as long
   // as freed memory takes to be cleaned.
   virtual std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) = 0;
+  // Some that are not free now will be before long, so that one may wait for them.
+  virtual bool are_frames_coming() const = 0;
   // They hold these pages from now on; writes the sequence numbers that say so.
   virtual void hold_frames(std::span<HeldFrame> frames) = 0;
   // They hold nothing any more: from now on no reader of the old numbers believes what it copied.

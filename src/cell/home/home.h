@@ -48,8 +48,9 @@
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
-// Lock order: locks of the gate server, of the page cache, then mutex_, then the heap's own. Outcomes
-// of parked calls and log lines are delivered with mutex_ free, and the page cache is called so.
+// Lock order: locks of the gate server, of the page cache, then mutex_, then the heap's own.
+// Outcomes of parked calls and log lines are delivered with mutex_ free; so is the page cache
+// called.
 #pragma once
 
 #include <array>
@@ -181,6 +182,7 @@ class Home final : public CacheFrames {
   Result<void> give_cached(ClientId client, const HeldFrame& held);
   void use_reclaimer(FrameReclaimer* reclaimer) override;
   std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
+  bool are_frames_coming() const override;
   void hold_frames(std::span<HeldFrame> frames) override;
   void lose_frames(std::span<const std::uint32_t> frames) override;
   void renew_frames(std::vector<std::uint32_t>& frames) override;
@@ -196,7 +198,7 @@ class Home final : public CacheFrames {
   // Makes memory of freed segments usable again. May take a microsecond for each page of them.
   void clean_up();
   bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
-  // Counts all frames anew, and compares with what segments, locks, files and the rest should have.
+  // Counts all frames anew, and compares with what segments, locks and files should have.
   struct FrameBooks {
     std::array<std::uint64_t, frame_states> counts{};  // at one moment
     Result<void> sound;  // errors: corrupt, with words that say what does not add up

@@ -1,6 +1,7 @@
 // Frames that hold pages of files: invariant 12 of home.h.
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/check.h"
 #include "cell/home/home.h"
@@ -43,7 +44,9 @@ Result<void> Home::give_cached(ClientId id, const HeldFrame& held) {
 std::vector<std::uint32_t> Home::take_frames(std::uint32_t frames_max) {
   Lock lock(mutex_);
   auto taken = frames_.take_cached(frames_max, reclaimed_);
-  if (!taken && !dirty_.empty()) {
+  if (!taken && frames_.count(FrameState::cleaning) > 0) {
+    calls_done_.wait_for(lock, std::chrono::nanoseconds(page_wait_max_ns),
+                         [this] { return !cleaning_; });
     clean_up_locked(lock);
     taken = frames_.take_cached(frames_max, reclaimed_);
   }
@@ -51,6 +54,11 @@ std::vector<std::uint32_t> Home::take_frames(std::uint32_t frames_max) {
   if (!taken) return frames;
   for (std::uint32_t frame = taken->first; frame < taken->end(); ++frame) frames.push_back(frame);
   return frames;
+}
+
+bool Home::are_frames_coming() const {
+  const Lock lock(mutex_);
+  return reclaimed_.count > 0 || frames_.count(FrameState::cleaning) > 0;
 }
 
 void Home::hold_frames(std::span<HeldFrame> frames) {

@@ -27,8 +27,9 @@ std::optional<machine::PageRange> Home::allocate(Lock& lock, std::uint32_t pages
                                                  FrameState use) {
   for (int i = 0; i < reclaims_max; ++i) {
     if (auto range = allocate_free(lock, pages, use)) return range;
-    const bool is_my_turn = calls_done_.wait_for(lock, std::chrono::nanoseconds(reclaim_wait_max_ns),
-                                                 [this] { return reclaimed_.count == 0; });
+    const bool is_my_turn =
+        calls_done_.wait_for(lock, std::chrono::nanoseconds(reclaim_wait_max_ns),
+                             [this] { return reclaimed_.count == 0; });
     const auto run = frames_.cheapest_run(pages);
     if (!is_my_turn || reclaimer_ == nullptr || !run) return std::nullopt;
     reclaimed_ = *run;
