@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
@@ -89,6 +90,7 @@ class CacheTest : public ::testing::Test {
   }
 
   std::shared_ptr<DiskFile> disk(FileNumber number) {
+    const std::scoped_lock lock(disks_mutex);
     auto& file = disks[number];
     if (!file) file = std::make_shared<DiskFile>();
     return file;
@@ -142,7 +144,8 @@ class CacheTest : public ::testing::Test {
   std::unique_ptr<MemoryFrames> memory;
   std::unique_ptr<Home> home;
   ClientId client = 0;
-  std::map<FileNumber, std::shared_ptr<DiskFile>> disks;
+  std::mutex disks_mutex;
+  std::map<FileNumber, std::shared_ptr<DiskFile>> disks;  // guarded by disks_mutex
   std::unique_ptr<PageCache> cache;
 };
 

@@ -59,7 +59,7 @@ class CacheModel::Worker {
 
  private:
   FileNumber number() const { return 1 + index_; }
-  DiskFile& disk() { return *test_.disks.at(number()); }
+  DiskFile& disk() { return *test_.disk(number()); }
   std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
   Bytes random_bytes(std::size_t count) {
     Bytes bytes(count);

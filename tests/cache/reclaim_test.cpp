@@ -102,7 +102,6 @@ TEST_F(Reclaim, ManySegmentsComeAndGoWhileFilesAreReadAndWritten) {
       }
     });
   }
-  disk(1);
   for (int i = 0; i < 60; ++i) {
     const auto pages = static_cast<std::uint32_t>(1 + i * 7 % 40);
     const auto segment = make_segment("s" + std::to_string(i), pages);

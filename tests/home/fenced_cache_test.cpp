@@ -1,6 +1,8 @@
 // Frames of files in real page tables: a process that was given one loses it before it holds another
 // page.
 
+#include <cstring>
+
 #include "cell/files/page_cache.h"
 #include "fenced_home.h"
 
