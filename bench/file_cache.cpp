@@ -124,7 +124,8 @@ int main(int argc, char** argv) {
                                    .log = {}});
   const auto cache = *PageCache::create({.heap = &heap, .frames = home.get(),
                                          .node_frames = frames, .self = 0,
-                                         .dirty_age_ns = 3600 * ns_per_s});
+                                         .dirty_age_ns = 3600 * ns_per_s,
+                                         .dirty_pages_high = frames});
   auto file = *cache->open(1, [&path] { return HostFile::open(path); });
   ::unlink(path.c_str());
 

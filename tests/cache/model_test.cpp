@@ -212,7 +212,8 @@ void CacheModel::make_segments(unsigned seed, const std::atomic<bool>& over) {
 TEST_F(CacheModel, CachedFilesAreFilesWhateverIsReclaimedAndFails) {
   const unsigned seed = test_seed();
   std::cout << "HIVE_TEST_SEED=" << seed << "\n";
-  start(48, {.dirty_age_ns = 2 * ns_per_ms, .retry_ns = ns_per_ms, .dirty_pages_high = 20});
+  start(48, {.dirty_age_ns = 2 * ns_per_ms, .retry_ns = ns_per_ms, .slow_read_ns = 0,
+             .dirty_pages_high = 20});
   std::vector<std::unique_ptr<Worker>> workers;
   for (int t = 0; t < threads; ++t) {
     workers.push_back(std::make_unique<Worker>(*this, t, seed + static_cast<unsigned>(t)));

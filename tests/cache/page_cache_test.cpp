@@ -154,7 +154,7 @@ TEST_F(PageCacheTest, AppendsOfManyThreadsLieOneBehindTheOther) {
 }
 
 TEST_F(PageCacheTest, WhoReadsOnFindsThePagesThere) {
-  start(256);
+  start(256, {.dirty_age_ns = 3600 * ns_per_s, .slow_read_ns = 0, .dirty_pages_high = 1 << 20});
   {
     const auto file = open(7);
     ASSERT_TRUE(write_all(*file, 0, pattern(100 * page, 1)));

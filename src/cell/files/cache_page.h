@@ -67,6 +67,7 @@ struct CacheFile {
   std::uint64_t sync_failures = 0;
 
   // Of a reader who goes from the beginning to the end.
+  std::uint64_t disk_ns = 0;      // how long its disk took to answer last
   std::uint64_t next_read = 0;    // where it would go on
   std::uint32_t ahead_pages = 0;  // how far to read ahead; 0: nobody goes on
   std::uint32_t ahead_until = 0;  // the first page that was not asked for

@@ -68,6 +68,8 @@ class PageCache final : public FrameReclaimer {
     int threads = 2;                           // that write back and read ahead
     std::uint64_t dirty_age_ns = 5 * ns_per_s;  // then a page is written back in the background
     std::uint64_t retry_ns = 5 * ns_per_s;     // after a write-back in the background has failed
+    // A disk that answers sooner has it in memory: to read ahead costs more than it saves.
+    std::uint64_t slow_read_ns = 50 * ns_per_us;
     std::uint32_t dirty_pages_high = 0;        // more: at once. 0: a quarter of the node's frames
     Sabotage sabotage{};
   };
@@ -167,7 +169,7 @@ class PageCache final : public FrameReclaimer {
     std::vector<std::byte> bytes;
   };
   Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count);
-  Result<void> read_disk(File& file, std::uint32_t page, std::uint64_t file_bytes,
+  Result<void> read_disk(const File& file, std::uint32_t page, std::uint64_t file_bytes,
                          std::span<std::byte> out);
   // Ready pages from `page` on, at most `count`. Empty: the first is not ready.
   Frames ready_run_locked(File& file, std::uint32_t page, std::uint32_t count);

@@ -85,10 +85,13 @@ Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::u
   const std::uint64_t file_bytes = file.size;
   lock.unlock();
   filled.bytes.resize(filled.pages * page_bytes);
+  const std::uint64_t begin = now_ns();
   auto read = read_disk(file, page, file_bytes, filled.bytes);
+  const std::uint64_t end = now_ns();
   if (read) read = copy_in(used, 0, filled.bytes);
   if (read) {
     finish_fill(lock, file, page, used);
+    file.disk_ns = end - begin;
     return filled;
   }
   lock.lock();
@@ -98,7 +101,7 @@ Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::u
 }
 
 // What the disk does not have is zero.
-Result<void> PageCache::read_disk(File& file, std::uint32_t page, std::uint64_t file_bytes,
+Result<void> PageCache::read_disk(const File& file, std::uint32_t page, std::uint64_t file_bytes,
                                   std::span<std::byte> out) {
   const std::uint64_t offset = std::uint64_t{page} * page_bytes;
   std::size_t there = 0;
@@ -151,7 +154,8 @@ void PageCache::end_read_locked(File& file) {
 
 // Who goes on where he was before gets more and more read ahead.
 void PageCache::note_read_locked(const FileRef& file, std::uint64_t offset, std::size_t bytes) {
-  const bool goes_on = offset == file->next_read && bytes > 0;
+  const bool is_slow = file->disk_ns >= parts_.slow_read_ns;
+  const bool goes_on = offset == file->next_read && bytes > 0 && is_slow;
   file->next_read = offset + bytes;
   if (!goes_on) {
     file->ahead_pages = 0;
