@@ -188,8 +188,7 @@ TEST_F(PageCacheTest, TooManyDirtyPagesAreWrittenBackAtOnce) {
   start(64, {.dirty_age_ns = 3600 * ns_per_s, .dirty_pages_high = 8});
   const auto file = open(7);
   ASSERT_TRUE(write_all(*file, 0, pattern(20 * page, 1)));
-  while (cache->counts().dirty > 8) std::this_thread::yield();
-  EXPECT_GE(cache->counts().written_back, 12U);
+  while (cache->counts().written_back < 12) std::this_thread::yield();
 }
 
 TEST_F(PageCacheTest, FilesThatNobodyHasOpenAreLetGoInTheEnd) {

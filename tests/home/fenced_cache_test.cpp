@@ -126,7 +126,7 @@ TEST_F(FencedCache, AFrameThatASegmentGetsIsInNobodysPageTable) {
   ASSERT_TRUE(held);
   ASSERT_TRUE(home->give_cached(actor.id, *held));
   ASSERT_EQ(actor.puppet->load(address(*held)), StampedFile::stamp(7, 5));
-  const auto segment = make(kernel, "all", pages);
+  ASSERT_EQ(make(kernel, "all", pages).pages.count, pages);
   EXPECT_FALSE(actor.puppet->load(address(*held)));
   EXPECT_EQ(look(address(*held)).value_or(1), 0U) << "zero, as all of a new segment";
 }
