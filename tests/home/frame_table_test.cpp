@@ -8,6 +8,8 @@
 namespace hive::cell::test {
 namespace {
 
+using machine::PageRange;
+
 constexpr std::uint32_t frames = 64;
 
 class FrameTableTest : public ::testing::Test {
@@ -75,6 +77,55 @@ TEST_F(FrameTableTest, WhatIsLostIsNobodysUntilItIsThereAgain) {
   expect_sound();
 }
 
+TEST_F(FrameTableTest, AFrameThatGoesFromPageToPageHasANewNumberForEach) {
+  const auto taken = table.take_cached(3, {});
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->end(), frames) << "from the end, so that segments find long runs";
+  EXPECT_EQ(sequence(taken->first) % 2, 1U) << "it holds nothing yet";
+  expect_sound();
+  const std::uint64_t first = table.hold(taken->first, 7, 100);
+  EXPECT_EQ(first, sequence(taken->first));
+  EXPECT_TRUE(table.holds(taken->first, 7, 100, first));
+  expect_sound();
+  table.lose({taken->first, 1});
+  EXPECT_FALSE(table.holds(taken->first, 7, 100, first));
+  expect_sound();
+  const std::uint64_t second = table.hold(taken->first, 7, 101);
+  EXPECT_EQ(second, first + 2);
+  EXPECT_FALSE(table.holds(taken->first, 7, 100, first));
+  table.begin_cleaning({taken->first, 1});
+  expect_sound();
+  table.end_cleaning({taken->first, 1});
+  table.begin_cleaning({taken->first + 1, 2});
+  table.end_cleaning({taken->first + 1, 2});
+  expect_sound();
+  EXPECT_EQ(table.count(FrameState::free), frames);
+}
+
+TEST_F(FrameTableTest, TheCacheGetsNothingOfWhatIsKeptFromIt) {
+  const PageRange kept{20, frames - 30};
+  const auto behind = table.take_cached(20, kept);
+  ASSERT_TRUE(behind);
+  EXPECT_EQ(*behind, (PageRange{frames - 10, 10}));
+  const auto before = table.take_cached(30, kept);
+  ASSERT_TRUE(before);
+  EXPECT_EQ(*before, (PageRange{0, 20}));
+  EXPECT_FALSE(table.take_cached(1, kept));
+  EXPECT_EQ(table.allocate(kept.count, FrameState::segment), kept) << "a segment does";
+  expect_sound();
+}
+
+TEST_F(FrameTableTest, TheCheapestRunHasTheFewestCachedFrames) {
+  const auto segment = table.allocate(10, FrameState::segment);
+  const auto cached = table.take_cached(frames - 20, {});  // leaves ten free ones
+  ASSERT_TRUE(segment && cached);
+  EXPECT_EQ(table.cheapest_run(10), (PageRange{10, 10}));
+  EXPECT_EQ(table.cheapest_run(12), (PageRange{10, 12})) << "two of them are cached";
+  EXPECT_EQ(table.cheapest_run(frames - 10), (PageRange{10, frames - 10}));
+  EXPECT_FALSE(table.cheapest_run(frames - 9)) << "not through a segment";
+  EXPECT_FALSE(table.cheapest_run(frames + 1));
+}
+
 TEST_F(FrameTableTest, BooksThatDoNotAddUpAreFound) {
   const auto range = *table.allocate(2, FrameState::segment);
   auto& frame = const_cast<Pfdat&>(table.published().at(range.first));
@@ -85,6 +136,9 @@ TEST_F(FrameTableTest, BooksThatDoNotAddUpAreFound) {
   auto& free_frame = const_cast<Pfdat&>(table.published().at(range.end()));
   free_frame.sequence.fetch_add(1);
   EXPECT_EQ(code_of(table.check()), Code::corrupt);
+  free_frame.sequence.fetch_add(1);
+  free_frame.page.store(1);
+  EXPECT_EQ(code_of(table.check()), Code::corrupt) << "a free frame holds no page";
 }
 
 TEST_F(FrameTableTest, AHeapWithoutRoomIsAnError) {

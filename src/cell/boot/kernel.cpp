@@ -109,6 +109,12 @@ Result<void> Kernel::make_home() {
                             .sabotage = config_.sabotage});
   if (!home) return fail(home.error());
   home_ = std::move(*home);
+  auto cache = PageCache::create({.heap = &*heap_, .frames = home_.get(),
+                                  .node_frames = config_.layout.user_pages(),
+                                  .self = config_.self});
+  if (!cache) return fail(cache.error());
+  page_cache_ = std::move(*cache);
+  home_->root()->page_cache = page_cache_->table_address();
   root_->home_root = reinterpret_cast<std::uint64_t>(home_->root());
   local_names_.emplace(config_.self,
                        [this](std::string_view name) { return home_->has_segment(name); });

@@ -42,6 +42,7 @@
 #include "cell/diagnostics/measure.h"
 #include "cell/files/direct_content.h"
 #include "cell/files/file_service.h"
+#include "cell/files/page_cache.h"
 #include "cell/gate/gate_server.h"
 #include "cell/home/fenced.h"
 #include "cell/home/home.h"
@@ -133,6 +134,7 @@ class Kernel {
   // Level 2.
   std::optional<NodeFrameMemory> frames_;
   std::unique_ptr<Home> home_;
+  std::unique_ptr<PageCache> page_cache_;
   std::optional<LocalNames> local_names_;
   std::optional<LinuxHardware> hardware_;
   std::optional<RpcEndpoint> rpc_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cell/control/cell_roots.h"
+#include "cell/files/cache_table.h"
 #include "cell/frames/pfdat.h"
 #include "cell/task/task_table.h"
 #include "machine/node_header.h"
@@ -21,6 +22,7 @@ constexpr char bad_root[] = "the root of the cell is not its own";
 constexpr char bad_task[] = "a task in the cell's list makes no sense";
 constexpr char bad_home[] = "the counts of the cell's home make no sense";
 constexpr char bad_frames[] = "the counts of the cell's frames make no sense";
+constexpr char bad_cache[] = "the table of the cell's page cache makes no sense";
 constexpr char bad_segment[] = "a segment in the cell's list makes no sense";
 constexpr char bad_window[] = "a window in the cell's table makes no sense";
 
@@ -58,6 +60,7 @@ Result<void> Inspection::inspect(CellId cell, std::uint64_t incarnation) {
     return reader.reject(bad_home);
   }
   if (auto done = inspect_frames(reader, home.pfdats); !done) return done;
+  if (auto done = inspect_cache(reader, home.page_cache); !done) return done;
   if (auto done = inspect_segments(reader, roots->cell->home_root); !done) return done;
   if (auto done = inspect_windows(reader, home.windows); !done) return done;
   if (const auto ring = reader.read<BlockedRing>(home.blocked); !ring) {
@@ -73,6 +76,18 @@ Result<void> Inspection::inspect_frames(const CarefulReader& reader, std::uint64
   if ((*table)->pages != layout_.user_pages()) return reader.reject(bad_frames);
   for (const auto& count : (*table)->counts) {
     if (count.load() > layout_.user_pages()) return reader.reject(bad_frames);
+  }
+  return {};
+}
+
+// The head of the table; its entries are hints, and checked by who uses them.
+Result<void> Inspection::inspect_cache(const CarefulReader& reader, std::uint64_t table) const {
+  const auto head = reader.read<CacheTableHead>(table);
+  if (!head) return fail(head.error());
+  const std::uint32_t frames = layout_.user_pages();
+  if ((*head)->frames != frames || (*head)->buckets != cache_buckets(frames) ||
+      (*head)->pages.load() > frames || (*head)->dirty.load() > frames) {
+    return reader.reject(bad_cache);
   }
   return {};
 }

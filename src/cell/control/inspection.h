@@ -34,6 +34,7 @@ class Inspection {
 
  private:
   Result<void> inspect_frames(const CarefulReader& reader, std::uint64_t pfdats) const;
+  Result<void> inspect_cache(const CarefulReader& reader, std::uint64_t table) const;
   Result<void> inspect_tasks(const CarefulReader& reader, std::uint64_t head) const;
   Result<void> inspect_segments(const CarefulReader& reader, std::uint64_t home_root) const;
   Result<void> inspect_windows(const CarefulReader& reader, std::uint64_t table) const;

@@ -7,6 +7,7 @@
 
 #include "cell/careful/careful.h"
 #include "cell/gate/gate.h"
+#include "cell/files/cache_table.h"
 #include "cell/frames/pfdat.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/published.h"
@@ -99,9 +100,9 @@ Pieces lifelines(const Memory& memory) {
 Pieces tags(const Memory& memory) {
   Pieces found;
   for (const std::uint32_t type :
-       {CellRoot::type, MemberBoard::type, HomeRoot::type, PfdatTable::type, SegmentRecord::type,
-        WindowTable::type, BlockedRing::type, TaskRecord::type, TaggedReplies::type,
-        TaggedLock::type}) {
+       {CellRoot::type, MemberBoard::type, HomeRoot::type, PfdatTable::type, CacheTableHead::type,
+        SegmentRecord::type, WindowTable::type, BlockedRing::type, TaskRecord::type,
+        TaggedReplies::type, TaggedLock::type}) {
     const Pieces of_type = tagged(memory, type, sizeof(TypeTag));
     found.insert(found.end(), of_type.begin(), of_type.end());
   }
@@ -138,10 +139,13 @@ std::vector<PublishedStructure> make_structures() {
       {"home", "the root of its home: segments, windows, counters", true,
        [](const Memory& m) {
          return all_of<HomeRoot>(m, {offsetof(HomeRoot, segments), offsetof(HomeRoot, windows),
-                                     offsetof(HomeRoot, blocked), offsetof(HomeRoot, pfdats)});
+                                     offsetof(HomeRoot, blocked), offsetof(HomeRoot, pfdats),
+                                     offsetof(HomeRoot, page_cache)});
        }},
       {"frames", "the counts of its frames, by what they are used for", false,
        [](const Memory& m) { return all_of<PfdatTable>(m); }},
+      {"cache", "the head of the table of its page cache", false,
+       [](const Memory& m) { return all_of<CacheTableHead>(m); }},
       {"names", "the list of its segments, with their names", true,
        [](const Memory& m) {
          return all_of<SegmentRecord>(m, {offsetof(SegmentRecord, next)});

@@ -1,5 +1,8 @@
 #include "cell/frames/frame_allocator.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/check.h"
 
 namespace hive::cell {
@@ -19,6 +22,33 @@ std::optional<PageRange> FrameAllocator::allocate(std::uint32_t pages) {
     if (length > pages) free_.emplace(first + pages, length - pages);
     free_pages_ -= pages;
     return PageRange{first, pages};
+  }
+  return std::nullopt;
+}
+
+std::optional<PageRange> FrameAllocator::allocate_last(std::uint32_t pages, PageRange avoid) {
+  if (pages == 0) return std::nullopt;
+  for (auto run = free_.rbegin(); run != free_.rend(); ++run) {
+    std::uint32_t first = run->first;
+    const std::uint32_t run_end = run->first + run->second;
+    std::uint32_t end = run_end;
+    if (avoid.count > 0 && avoid.overlaps({first, end - first})) {
+      if (avoid.end() < end) {
+        first = avoid.end();
+      } else if (first < avoid.first) {
+        end = avoid.first;
+      } else {
+        continue;
+      }
+    }
+    const std::uint32_t count = std::min(pages, end - first);
+    const PageRange taken{end - count, count};
+    const std::uint32_t run_first = run->first;
+    free_.erase(run_first);
+    if (taken.first > run_first) free_.emplace(run_first, taken.first - run_first);
+    if (run_end > taken.end()) free_.emplace(taken.end(), run_end - taken.end());
+    free_pages_ -= count;
+    return taken;
   }
   return std::nullopt;
 }

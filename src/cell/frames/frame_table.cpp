@@ -61,7 +61,7 @@ void FrameTable::move(PageRange range, FrameState from, FrameState to) {
 FrameState FrameTable::use_of(PageRange range) const {
   HIVE_CHECK(range.count > 0 && range.end() <= table_->pages);
   const FrameState use = table_->at(range.first).state.load(std::memory_order_relaxed);
-  HIVE_CHECK(use == FrameState::segment || use == FrameState::lock);
+  HIVE_CHECK(use == FrameState::segment || use == FrameState::lock || use == FrameState::cached);
   return use;
 }
 
@@ -69,6 +69,59 @@ std::optional<PageRange> FrameTable::allocate(std::uint32_t pages, FrameState us
   const auto range = free_.allocate(pages);
   if (range) move(*range, FrameState::free, use);
   return range;
+}
+
+std::optional<PageRange> FrameTable::take_cached(std::uint32_t pages, PageRange avoid) {
+  const auto range = free_.allocate_last(pages, avoid);
+  if (!range) return range;
+  for (std::uint32_t page = range->first; page < range->end(); ++page) make_odd(table_->at(page));
+  move(*range, FrameState::free, FrameState::cached);
+  return range;
+}
+
+std::uint64_t FrameTable::hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page) {
+  HIVE_CHECK(use_of({frame, 1}) == FrameState::cached && file != 0);
+  Pfdat& pfdat = table_->at(frame);
+  HIVE_CHECK(is_odd(pfdat));
+  pfdat.owner.store(file, std::memory_order_relaxed);
+  pfdat.page.store(page, std::memory_order_relaxed);
+  make_even(pfdat);
+  return pfdat.sequence.load(std::memory_order_relaxed);
+}
+
+bool FrameTable::holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
+                       std::uint64_t sequence) const {
+  if (frame >= table_->pages) return false;
+  const Pfdat& pfdat = table_->at(frame);
+  return pfdat.state.load() == FrameState::cached && pfdat.owner.load() == file &&
+         pfdat.page.load() == page && pfdat.sequence.load() == sequence && !is_odd(pfdat);
+}
+
+std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
+  if (pages == 0 || pages > table_->pages) return std::nullopt;
+  std::optional<PageRange> best;
+  std::uint32_t best_cost = 0;
+  std::uint32_t cost = 0;   // cached frames in the last `length` ones
+  std::uint32_t length = 0;
+  const auto state = [this](std::uint32_t page) {
+    return table_->at(page).state.load(std::memory_order_relaxed);
+  };
+  for (std::uint32_t page = 0; page < table_->pages; ++page) {
+    if (state(page) == FrameState::segment || state(page) == FrameState::lock) {
+      cost = length = 0;
+      continue;
+    }
+    cost += state(page) == FrameState::cached ? 1 : 0;
+    if (length == pages) {
+      cost -= state(page - pages) == FrameState::cached ? 1 : 0;
+    } else {
+      ++length;
+    }
+    if (length < pages || (best && cost >= best_cost)) continue;
+    best = PageRange{page + 1 - pages, pages};
+    best_cost = cost;
+  }
+  return best;
 }
 
 void FrameTable::set_owner(PageRange range, std::uint64_t owner) {
@@ -93,6 +146,7 @@ void FrameTable::begin_cleaning(PageRange range) {
   lose(range);
   for (std::uint32_t page = range.first; page < range.end(); ++page) {
     table_->at(page).owner.store(0, std::memory_order_relaxed);
+    table_->at(page).page.store(0, std::memory_order_relaxed);
   }
   move(range, use_of(range), FrameState::cleaning);
 }
@@ -136,9 +190,14 @@ Result<void> FrameTable::check() const {
     if ((must_be_even && is_odd(frame)) || (must_be_odd && !is_odd(frame))) {
       return fail(Code::corrupt, "the sequence number of a frame does not go with its state");
     }
-    const bool is_used = state == FrameState::segment || state == FrameState::lock;
+    const bool is_used = state != FrameState::free && state != FrameState::cleaning;
     if (!is_used && frame.owner.load() != 0) {
       return fail(Code::corrupt, "a frame that is not used has an owner");
+    }
+    const bool holds_a_page = state == FrameState::cached && !is_odd(frame);
+    if ((holds_a_page && frame.owner.load() == 0) ||
+        (state != FrameState::cached && frame.page.load() != 0)) {
+      return fail(Code::corrupt, "the page that a frame holds does not go with its state");
     }
   }
   for (std::size_t i = 0; i < frame_states; ++i) {

@@ -2,9 +2,9 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock -> cleaning -> free,  or straight back from use to free
-// when nobody was given it. Every call that finds a frame in another state than it may be in
-// panics: the books of a cell are its own memory.
+// A frame goes  free -> segment | lock | cached -> cleaning -> free,  or straight back from use to
+// free when nobody was given it. A cached one also goes from page to page. Every call that finds a
+// frame in another state than it may be in panics: the books of a cell are its own memory.
 //
 // Not thread-safe, but what is published may be read by anybody at any time.
 #pragma once
@@ -42,6 +42,16 @@ class FrameTable {
   // What frames in use hold is lost, or is there again. Either may be said twice.
   void lose(machine::PageRange range);
   void regain(machine::PageRange range);
+
+  // For the cache of files: at most `pages` frames, which hold nothing yet (odd); none of `avoid`.
+  std::optional<machine::PageRange> take_cached(std::uint32_t pages, machine::PageRange avoid);
+  // It holds this page from now on, until lose(); returns the even number that says so.
+  std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
+  bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
+             std::uint64_t sequence) const;
+  // The run of that length which has the fewest cached frames, and else only free ones and those
+  // that are on their way there. None: segments and locks are everywhere in between.
+  std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;
 
   std::uint64_t count(FrameState state) const { return count_of(state).load(); }
   bool all(machine::PageRange range, FrameState state, std::uint64_t owner) const;

@@ -19,17 +19,19 @@ enum class FrameState : std::uint8_t {
   cleaning,  // on the way to free: somebody may still have it in his page table
   segment,   // owner: the segment
   lock,      // of a mutex or condition; owner: its segment
+  cached,    // of a file; owner: its number, and `page`. Odd while it is being filled, or leaves
   count_
 };
 inline constexpr std::size_t frame_states = static_cast<std::size_t>(FrameState::count_);
-inline constexpr std::array<const char*, frame_states> frame_state_names = {"free", "cleaning",
-                                                                            "segment", "lock"};
+inline constexpr std::array<const char*, frame_states> frame_state_names = {
+    "free", "cleaning", "segment", "lock", "cached"};
 
 struct Pfdat {
   // Odd while what the frame holds is nobody's: it is torn, or on its way to another owner. Only
   // ever goes up.
   std::atomic<std::uint64_t> sequence{0};
   std::atomic<std::uint64_t> owner{0};
+  std::atomic<std::uint32_t> page{0};  // of the file, while cached
   std::atomic<FrameState> state{FrameState::free};
 };
 static_assert(sizeof(Pfdat) == 24);

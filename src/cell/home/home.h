@@ -41,11 +41,16 @@
 //     its page is opened, and no more only when it is dead or the page is closed; then the word is
 //     looked at, and whoever sleeps there is woken, since the dead may have owed them a wake.
 //
+// 12. Frames that hold pages of files are the page cache's (frames/cache_frames.h), which asks for
+//     free ones and is asked for its own when a segment finds none. A client is given one for
+//     reading only while it holds the page that was meant, and it is renewed as invariant 4 says.
+//
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
-// Lock order: locks of the gate server, then mutex_, then the heap's own. Outcomes of parked calls
-// and log lines are delivered with mutex_ free.
+// Lock order: locks of the gate server, of the page cache, then mutex_, then the heap's own.
+// Outcomes of parked calls and log lines are delivered with mutex_ free; so is the page cache
+// called.
 #pragma once
 
 #include <array>
@@ -64,6 +69,7 @@
 #include <hive/error.h>
 #include <hive/window.h>
 #include "base/time.h"
+#include "cell/frames/cache_frames.h"
 #include "cell/frames/frame_table.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
@@ -75,7 +81,7 @@
 
 namespace hive::cell {
 
-class Home {
+class Home final : public CacheFrames {
  public:
   struct Parts {
     CellId self = 0;
@@ -91,7 +97,7 @@ class Home {
   static Result<std::unique_ptr<Home>> create(Parts parts);
   Home(const Home&) = delete;
   Home& operator=(const Home&) = delete;
-  ~Home();
+  ~Home() override;
 
   HomeRoot* root() const { return publisher_.root(); }
 
@@ -170,13 +176,29 @@ class Home {
   // A broken mutex is free again; one that is not broken is left alone. Errors: busy.
   Result<void> reset_lock(ClientId client, ObjectId object);
 
+  // --- frames of files --------------------------------------------------------------------------
+  // Gives the client a frame for reading, while that holds this page. Errors: not_found (it does
+  // not, or the client is gone), busy, host.
+  Result<void> give_cached(ClientId client, const HeldFrame& held);
+  void use_reclaimer(FrameReclaimer* reclaimer) override;
+  std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
+  bool are_frames_coming() const override;
+  void hold_frames(std::span<HeldFrame> frames) override;
+  void lose_frames(std::span<const std::uint32_t> frames) override;
+  void renew_frames(std::vector<std::uint32_t>& frames) override;
+  void give_back_frames(std::span<const std::uint32_t> frames) override;
+  Result<void> read_frames(std::uint64_t offset, std::span<std::byte> out) override;
+  Result<void> write_frames(std::uint64_t offset, std::span<const std::byte> bytes) override;
+  Result<void> check_cached(std::span<const HeldFrame> held, std::size_t frames,
+                            bool in_transit) const override;
+
   // --- housekeeping -----------------------------------------------------------------------------
   // Ends waits whose deadline has passed.
   void on_tick(std::uint64_t now_ns);
   // Makes memory of freed segments usable again. May take a microsecond for each page of them.
   void clean_up();
   bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
-  // Counts all frames anew, and compares with what segments, locks and the rest should have.
+  // Counts all frames anew, and compares with what segments, locks and files should have.
   struct FrameBooks {
     std::array<std::uint64_t, frame_states> counts{};  // at one moment
     Result<void> sound;  // errors: corrupt, with words that say what does not add up
@@ -227,6 +249,7 @@ class Home {
   // home_memory.cpp. Those that take the Lock release it for a while: what was looked up before is
   // to be looked up again.
   std::optional<PageRange> allocate(Lock& lock, std::uint32_t pages, FrameState use);
+  std::optional<PageRange> allocate_free(Lock& lock, std::uint32_t pages, FrameState use);
   void take_back(std::span<const PageRange> ranges) const;
   Result<void> refill(PageRange range) const;
   void clean_up_locked(Lock& lock);
@@ -250,6 +273,9 @@ class Home {
   // Pages of the range are torn: lost, or busy while they are being restored.
   Error torn_error_locked(PageRange range);
   Error host_error(const Error& e) const;
+
+  // home_files.cpp
+  bool renew_frame(Lock& lock, std::uint32_t frame);
 
   // home_windows.cpp
   struct Tear {
@@ -339,6 +365,8 @@ class Home {
   std::uint64_t rollback_bytes_ = 0;  // kept for open windows
   std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
   bool cleaning_ = false;
+  FrameReclaimer* reclaimer_ = nullptr;
+  PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages
   ClientId last_client_ = 0;
   SegmentId last_segment_ = 0;
   WindowId last_window_ = 0;

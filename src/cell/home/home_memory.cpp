@@ -17,11 +17,37 @@ namespace {
 constexpr int take_back_attempts_max = 3;
 constexpr int allocate_attempts_max = 3;
 constexpr std::uint64_t cleaning_wait_max_ns = 1'000'000'000;
+// The cache writes to a disk before it gives frames back.
+constexpr int reclaims_max = 3;
+constexpr std::uint64_t reclaim_wait_max_ns = 10'000'000'000;
 
 }  // namespace
 
 std::optional<machine::PageRange> Home::allocate(Lock& lock, std::uint32_t pages,
                                                  FrameState use) {
+  for (int i = 0; i < reclaims_max; ++i) {
+    if (auto range = allocate_free(lock, pages, use)) return range;
+    const bool is_my_turn =
+        calls_done_.wait_for(lock, std::chrono::nanoseconds(reclaim_wait_max_ns),
+                             [this] { return reclaimed_.count == 0; });
+    const auto run = frames_.cheapest_run(pages);
+    if (!is_my_turn || reclaimer_ == nullptr || !run) return std::nullopt;
+    reclaimed_ = *run;
+    FrameReclaimer* const reclaimer = reclaimer_;
+    lock.unlock();
+    const bool gone = reclaimer->reclaim(*run);
+    lock.lock();
+    // Still kept from the cache, which would have it again at once.
+    const auto range = allocate_free(lock, pages, use);
+    reclaimed_ = {};
+    calls_done_.notify_all();
+    if (range || !gone) return range;
+  }
+  return std::nullopt;
+}
+
+std::optional<machine::PageRange> Home::allocate_free(Lock& lock, std::uint32_t pages,
+                                                      FrameState use) {
   if (auto range = frames_.allocate(pages, use)) return range;
   for (int i = 0; i < allocate_attempts_max; ++i) {
     calls_done_.wait_for(lock, std::chrono::nanoseconds(cleaning_wait_max_ns),
@@ -79,11 +105,21 @@ void Home::begin_cleaning_locked(PageRange range) {
 }
 
 Home::FrameBooks Home::check_frames() const {
-  const Lock lock(mutex_);
-  FrameBooks books{.counts = {}, .sound = check_frames_locked()};
-  for (std::size_t i = 0; i < frame_states; ++i) {
-    books.counts[i] = frames_.count(static_cast<FrameState>(i));
+  FrameBooks books;
+  const FrameReclaimer* cache = nullptr;
+  {
+    const Lock lock(mutex_);
+    books.sound = check_frames_locked();
+    for (std::size_t i = 0; i < frame_states; ++i) {
+      books.counts[i] = frames_.count(static_cast<FrameState>(i));
+    }
+    cache = reclaimer_;
+    if (books.sound && cache == nullptr && books.counts[static_cast<std::size_t>(
+                                               FrameState::cached)] != 0) {
+      books.sound = fail(Code::corrupt, "frames hold pages of files, and nobody has them");
+    }
   }
+  if (books.sound && cache != nullptr) books.sound = cache->check();
   return books;
 }
 

@@ -97,6 +97,7 @@ struct HomeRoot {
   std::uint64_t windows = 0;               // address of the WindowTable
   std::uint64_t blocked = 0;               // address of the BlockedRing
   std::uint64_t pfdats = 0;                // address of the PfdatTable
+  std::uint64_t page_cache = 0;            // address of the CacheTableHead (files/cache_table.h)
   std::atomic<std::uint64_t> clients{0};
   std::atomic<std::uint64_t> pages_open_own{0};       // in windows of this cell's processes
   std::atomic<std::uint64_t> pages_open_others{0};    // in windows of other cells' processes

@@ -1,0 +1,136 @@
+#include "cell/files/cache_table.h"
+
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+
+namespace hive::cell {
+namespace {
+
+constexpr char bad_table[] = "the table of the cell's page cache is not what it was made";
+constexpr char bad_frame[] = "the page cache of the cell names a frame that there is not";
+
+// Spreads neighbouring pages of a file, and the same page of neighbouring files.
+std::uint32_t hash(FileNumber file, std::uint32_t page) {
+  std::uint64_t x = file * 0x9e3779b97f4a7c15 + page;
+  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
+  return static_cast<std::uint32_t>(x >> 32);
+}
+
+std::uint64_t bucket_offset(std::uint32_t bucket) {
+  return sizeof(CacheTableHead) + std::uint64_t{bucket} * sizeof(CacheBucket);
+}
+
+std::uint64_t entry_offset(std::uint32_t buckets, std::uint32_t frame) {
+  return bucket_offset(buckets) + std::uint64_t{frame} * sizeof(Changing<CacheEntry>);
+}
+
+}  // namespace
+
+Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
+                                               std::uint32_t frames, FileNumber file,
+                                               std::uint32_t page) {
+  const auto head = reader.read<CacheTableHead>(table);
+  if (!head) return fail(head.error());
+  if ((*head)->frames != frames || (*head)->buckets != cache_buckets(frames)) {
+    return reader.reject(bad_table);
+  }
+  const std::uint32_t buckets = (*head)->buckets;
+  const auto first = reader.read_raw<std::uint32_t>(
+      table + bucket_offset(hash(file, page) & (buckets - 1)));
+  if (!first) return fail(first.error());
+  std::uint32_t frame = *first;
+  for (std::uint32_t i = 0; i < cached_chain_max && frame != no_frame; ++i) {
+    if (frame >= frames) return reader.reject(bad_frame);
+    const auto entry =
+        reader.read_changing<CacheEntry>(table + entry_offset(buckets, frame));
+    if (!entry) return fail(entry.error());
+    if (entry->file == file && entry->page == page) {
+      if (entry->sequence % 2 != 0) return std::nullopt;
+      return CachedPlace{frame, entry->sequence};
+    }
+    frame = entry->next;
+  }
+  return std::nullopt;
+}
+
+Result<CacheTable> CacheTable::create(TaggedHeap& heap, std::uint32_t frames) {
+  auto* head = heap.create_sized<CacheTableHead>(cache_table_bytes(frames));
+  if (head == nullptr) {
+    return fail(Code::exhausted, "the kernel's heap has no room for the table of the page cache");
+  }
+  head->frames = frames;
+  head->buckets = cache_buckets(frames);
+  auto* at = reinterpret_cast<std::byte*>(head);
+  for (std::uint32_t i = 0; i < head->buckets; ++i) {
+    new (at + bucket_offset(i)) CacheBucket(no_frame);
+  }
+  for (std::uint32_t frame = 0; frame < frames; ++frame) {
+    new (at + entry_offset(head->buckets, frame)) Changing<CacheEntry>;
+  }
+  return CacheTable(heap, head);
+}
+
+CacheTable::CacheTable(CacheTable&& other) noexcept
+    : heap_(other.heap_), head_(std::exchange(other.head_, nullptr)) {}
+
+CacheTable::~CacheTable() {
+  if (head_ != nullptr) heap_->destroy_sized(head_, cache_table_bytes(head_->frames));
+}
+
+CacheBucket& CacheTable::bucket(FileNumber file, std::uint32_t page) const {
+  const std::uint32_t index = hash(file, page) & (head_->buckets - 1);
+  return *std::launder(reinterpret_cast<CacheBucket*>(reinterpret_cast<std::byte*>(head_) +
+                                                      bucket_offset(index)));
+}
+
+Changing<CacheEntry>& CacheTable::changing(std::uint32_t frame) const {
+  HIVE_CHECK(frame < head_->frames);
+  return *std::launder(reinterpret_cast<Changing<CacheEntry>*>(
+      reinterpret_cast<std::byte*>(head_) + entry_offset(head_->buckets, frame)));
+}
+
+std::optional<std::uint32_t> CacheTable::find(FileNumber file, std::uint32_t page) const {
+  std::uint32_t frame = bucket(file, page).load(std::memory_order_relaxed);
+  // A chain that goes on for ever is our own corruption.
+  for (std::uint32_t i = 0; frame != no_frame; ++i) {
+    HIVE_CHECK(i < head_->frames);
+    const CacheEntry& found = entry(frame);
+    if (found.file == file && found.page == page) return frame;
+    frame = found.next;
+  }
+  return std::nullopt;
+}
+
+void CacheTable::link(std::uint32_t frame, FileNumber file, std::uint32_t page,
+                      std::uint64_t sequence) {
+  HIVE_CHECK(file != 0 && entry(frame).file == 0);
+  CacheBucket& first = bucket(file, page);
+  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed)});
+  first.store(frame, std::memory_order_release);  // linked last
+}
+
+void CacheTable::set_sequence(std::uint32_t frame, std::uint64_t sequence) {
+  HIVE_CHECK(entry(frame).file != 0);
+  changing(frame).update([sequence](CacheEntry& e) { e.sequence = sequence; });
+}
+
+void CacheTable::unlink(std::uint32_t frame) {
+  const CacheEntry gone = entry(frame);
+  HIVE_CHECK(gone.file != 0);
+  CacheBucket& first = bucket(gone.file, gone.page);
+  std::uint32_t before = first.load(std::memory_order_relaxed);
+  if (before == frame) {
+    first.store(gone.next, std::memory_order_release);
+  } else {
+    for (std::uint32_t i = 0; entry(before).next != frame; ++i) {
+      before = entry(before).next;
+      HIVE_CHECK(i < head_->frames && before != no_frame);
+    }
+    changing(before).update([&](CacheEntry& e) { e.next = gone.next; });
+  }
+  changing(frame).set({});
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,100 @@
+// The hash table of a page cache, as its cell publishes it: (file, page) to frame and sequence.
+//
+//   buckets: [ frame | none ] --> entry of that frame --next--> entry of another --> none
+//
+// There is one entry for each frame of the node, so its place says which frame it is of. Written
+// by the owner alone, one thread at a time. Others read it with find_cached(), by careful
+// reference; what they find is a hint: it holds if the pfdat of the frame has the same even sequence number
+// before and after they copied the bytes. An entry is changed as a whole (changing.h), so that no
+// reader sees the file of one page with the number of another. A reader that is led astray by a
+// chain that changes under him finds nothing, or the entry of another page, and asks the cell.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include <hive/error.h>
+#include "cell/careful/careful.h"
+#include "cell/careful/changing.h"
+#include "cell/files/content.h"
+#include "cell/heap/tagged_heap.h"
+
+namespace hive::cell {
+
+inline constexpr std::uint32_t no_frame = ~std::uint32_t{0};
+// Further than so many entries into a chain nobody looks who can ask instead.
+inline constexpr std::uint32_t cached_chain_max = 8;
+
+struct CacheEntry {
+  std::uint64_t file = 0;      // 0: the frame holds nothing of a file
+  std::uint64_t sequence = 1;  // odd: it is being filled
+  std::uint32_t page = 0;
+  std::uint32_t next = no_frame;
+};
+
+struct CacheTableHead {
+  static constexpr std::uint32_t type = type_name("PGCH");
+  TypeTag tag;
+  std::uint32_t frames = 0;
+  std::uint32_t buckets = 0;  // a power of two
+  std::atomic<std::uint64_t> pages{0};  // that are cached
+  std::atomic<std::uint64_t> dirty{0};
+  // Behind it: the buckets, then the entries.
+};
+using CacheBucket = std::atomic<std::uint32_t>;
+static_assert(sizeof(CacheBucket) == 4);
+static_assert(sizeof(Changing<CacheEntry>) == 32);
+
+// How many buckets a table for so many frames has, and how many bytes.
+constexpr std::uint32_t cache_buckets(std::uint32_t frames) {
+  std::uint32_t buckets = 2;
+  while (buckets < frames) buckets *= 2;
+  return buckets;
+}
+constexpr std::size_t cache_table_bytes(std::uint32_t frames) {
+  return sizeof(CacheTableHead) + cache_buckets(frames) * sizeof(CacheBucket) +
+         std::size_t{frames} * sizeof(Changing<CacheEntry>);
+}
+
+struct CachedPlace {
+  std::uint32_t frame = 0;
+  std::uint64_t sequence = 0;
+};
+// Looks a page up in the table that lies at `table` in the memory of another cell, whose node has
+// so many frames. None: it is not there, as far as one can see without asking. Errors: those of
+// the reader.
+Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
+                                               std::uint32_t frames, FileNumber file,
+                                               std::uint32_t page);
+
+// The owner's side. Not thread-safe.
+class CacheTable {
+ public:
+  // `heap` outlives it. Errors: exhausted.
+  static Result<CacheTable> create(TaggedHeap& heap, std::uint32_t frames);
+  CacheTable(CacheTable&& other) noexcept;
+  CacheTable& operator=(CacheTable&&) = delete;
+  ~CacheTable();
+
+  CacheTableHead& head() const { return *head_; }
+  std::uint32_t frames() const { return head_->frames; }
+
+  std::optional<std::uint32_t> find(FileNumber file, std::uint32_t page) const;
+  // The page is not in the table, nor is the frame. `sequence` odd: nobody else may use it yet.
+  void link(std::uint32_t frame, FileNumber file, std::uint32_t page, std::uint64_t sequence);
+  void set_sequence(std::uint32_t frame, std::uint64_t sequence);
+  void unlink(std::uint32_t frame);
+  const CacheEntry& entry(std::uint32_t frame) const { return changing(frame).unchecked(); }
+
+ private:
+  CacheTable(TaggedHeap& heap, CacheTableHead* head) : heap_(&heap), head_(head) {}
+  CacheBucket& bucket(FileNumber file, std::uint32_t page) const;
+  Changing<CacheEntry>& changing(std::uint32_t frame) const;
+
+  TaggedHeap* heap_;
+  CacheTableHead* head_;
+};
+
+}  // namespace hive::cell

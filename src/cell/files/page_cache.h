@@ -1,0 +1,249 @@
+// The page cache of a data home: the content of its files, in frames of its node.
+//
+//   auto cache = PageCache::create({.heap = &heap, .frames = home.get(), .node_frames = pages});
+//   auto content = (*cache)->open(number, [&] { return HostFile::open(path); });
+//   (*content)->read(0, bytes);   // content.h has the calls
+//
+// INVARIANTS
+//  1. No lock is held over I/O, over copies of frames, or over calls of the memory home that may
+//     block. Meanwhile pages are pinned, being written, or being filled; none of these leaves.
+//  2. Nobody waits who has pinned a page, is filling one, or has frames: so who waits for frames
+//     waits only for I/O, never for another one who waits.
+//  3. I/O goes to and from the cell's own memory, never a frame.
+//  4. A page leaves its frame only when it is clean. Then, in this order: it leaves the table; the
+//     frame's sequence number becomes odd; nobody has it in a page table any more; it gets its new
+//     content; its tag; an even number; and is entered with this number in the table.
+//  5. What a page has behind the end of its file is zero.
+//  6. A page that is being written back is dirty again from the first store that began after. It
+//     is written back anew only when the first time is over, so the disk has the later one.
+//  7. A failed write-back leaves the page as dirty as it was. A failed sync makes dirty again what
+//     was written since the last one that succeeded, as far as it is still cached.
+//
+// Thread-safety: any thread. open(), flush_all(), reclaim() block for as long as the disk does.
+// Lock order: mutex_, then the memory home's (check() only).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <hive/error.h>
+#include "base/time.h"
+#include "cell/files/cache_page.h"
+#include "cell/files/cache_table.h"
+#include "cell/files/content.h"
+#include "cell/frames/cache_frames.h"
+
+namespace hive::cell {
+
+inline constexpr std::uint32_t batch_pages_max = 16;  // of one write-back, or one read of the disk
+inline constexpr std::uint32_t ahead_pages_min = 4;
+inline constexpr std::uint32_t ahead_pages_max = 32;
+inline constexpr std::size_t ahead_jobs_max = 64;
+inline constexpr std::size_t idle_files_max = 256;  // that nobody has open, and that stay cached
+
+class PageCache final : public FrameReclaimer {
+ public:
+  // Rules that a test breaks, to see that they are needed.
+  struct Sabotage {
+    bool sequence = false;    // frames change hands without a new number
+    bool write_back = false;  // dirty pages leave as if they were clean
+  };
+  struct Parts {
+    TaggedHeap* heap = nullptr;     // outlives the cache
+    CacheFrames* frames = nullptr;  // outlives the cache
+    std::uint32_t node_frames = 0;
+    CellId self = -1;
+    int threads = 2;                           // that write back and read ahead
+    std::uint64_t dirty_age_ns = 5 * ns_per_s;  // then a page is written back in the background
+    std::uint64_t retry_ns = 5 * ns_per_s;     // after a write-back in the background has failed
+    // A disk that answers sooner has it in memory: to read ahead costs more than it saves.
+    std::uint64_t slow_read_ns = 50 * ns_per_us;
+    std::uint32_t dirty_pages_high = 0;        // more: at once. 0: a quarter of the node's frames
+    Sabotage sabotage{};
+  };
+  // Errors: exhausted (the heap is full).
+  static Result<std::unique_ptr<PageCache>> create(Parts parts);
+  PageCache(const PageCache&) = delete;
+  PageCache& operator=(const PageCache&) = delete;
+  // What is dirty is lost; flush_all() comes before. No content is open any more.
+  ~PageCache() override;
+
+  // The same content for everybody who has the file open. `make` is called if the file is not
+  // cached, perhaps for nothing, with no lock held. Errors: those of `make`, and of its size().
+  Result<std::shared_ptr<FileContent>> open(FileNumber file, const MakeBacking& make);
+  // Flushes every file, also after an error; returns the first one.
+  Result<void> flush_all();
+
+  bool reclaim(machine::PageRange range) override;
+  Result<void> check() const override;
+
+  std::uint64_t table_address() const {
+    return reinterpret_cast<std::uintptr_t>(&table_.head());
+  }
+  struct Counts {
+    std::uint64_t pages = 0;  // cached now
+    std::uint64_t dirty = 0;  // of these
+    std::uint64_t hits = 0;   // pages read or written that were there
+    std::uint64_t misses = 0;
+    std::uint64_t read_ahead = 0;
+    std::uint64_t evicted = 0;  // to make room for other pages, or for segments
+    std::uint64_t written_back = 0;
+    std::uint64_t failures = 0;  // of write-back, pages
+  };
+  Counts counts() const;
+
+ private:
+  using File = files::CacheFile;
+  using FileRef = std::shared_ptr<File>;
+  using Page = files::CachePage;
+  using PageState = files::PageState;
+  using Lock = std::unique_lock<std::mutex>;
+  using Frames = std::vector<std::uint32_t>;
+  class Content;
+
+  // page_cache.cpp
+  PageCache(Parts parts, CacheTable table);
+  void close(File& file);
+  bool let_go_locked(const File& file);
+  void start_threads_locked();
+  void work();
+  bool work_once(Lock& lock);
+  std::uint64_t sleep_until_locked() const;
+  void retire(Lock& lock);
+  template <class Ready>
+  bool wait(Lock& lock, Ready ready) {
+    return changed_.wait_for(lock, std::chrono::nanoseconds(content_wait_max_ns), ready);
+  }
+  Failure failure(Code code, int sys_errno, const char* cause) const {
+    return fail(code, cause, parts_.self, sys_errno);
+  }
+  Failure takes_too_long() const;
+
+  // page_cache_frames.cpp. Frames in hand are in the state `moving`.
+  // One or more frames, at most so many. Releases the lock.
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max);
+  struct Sweep {
+    Frames clean;
+    std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
+    std::optional<std::uint32_t> failed;  // the same, of which this has failed lately
+    bool all = false;                     // it has passed all of them
+  };
+  Sweep sweep_locked(std::uint32_t frames_max);
+  void spare_locked(std::span<const std::uint32_t> frames);
+  void give_back(Lock& lock, Frames frames);
+  // The page of a frame leaves: it is in hand afterwards.
+  void detach_locked(std::uint32_t frame);
+  void begin_fill_locked(File& file, std::uint32_t page, std::uint32_t frame);
+  // Frames that hold pages from `page` on, in order, with their content written.
+  void finish_fill(Lock& lock, File& file, std::uint32_t page,
+                   std::span<const std::uint32_t> filled);
+  void abandon_fill_locked(std::span<const std::uint32_t> frames);
+  void pin_locked(std::span<const std::uint32_t> frames);
+  void unpin_locked(std::span<const std::uint32_t> frames);
+  Result<void> copy_out(std::span<const std::uint32_t> frames, std::size_t skip,
+                        std::span<std::byte> out);
+  Result<void> copy_in(std::span<const std::uint32_t> frames, std::size_t skip,
+                       std::span<const std::byte> bytes);
+  enum class Left : std::uint8_t { nothing, some, failed };
+  Left reclaim_some(Lock& lock, machine::PageRange range);
+
+  // page_cache_read.cpp. The steps return how much is done; 0: look again.
+  Result<std::size_t> read(const FileRef& file, std::uint64_t offset, std::span<std::byte> out);
+  Result<std::size_t> read_step(Lock& lock, File& file, std::uint64_t at,
+                                std::span<std::byte> out);
+  // Fills missing pages from `page` on, at most `count`, and returns what they hold.
+  struct Filled {
+    std::uint32_t pages = 0;
+    std::vector<std::byte> bytes;
+  };
+  Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count);
+  Result<void> read_disk(const File& file, std::uint32_t page, std::uint64_t file_bytes,
+                         std::span<std::byte> out);
+  // Ready pages from `page` on, at most `count`. Empty: the first is not ready.
+  Frames ready_run_locked(File& file, std::uint32_t page, std::uint32_t count);
+  std::uint32_t missing_run_locked(File& file, std::uint32_t page, std::uint32_t count) const;
+  // The first page is being filled by somebody else.
+  bool wait_for_fill(Lock& lock, File& file, std::uint32_t page);
+  Result<void> begin_read(Lock& lock, File& file);
+  void end_read_locked(File& file);
+  void note_read_locked(const FileRef& file, std::uint64_t offset, std::size_t bytes);
+  struct Ahead {
+    FileRef file;
+    std::uint32_t page;
+    std::uint32_t count;
+  };
+  void read_ahead(Lock& lock, const Ahead& job);
+
+  // page_cache_write.cpp
+  Result<FileContent::Appended> write(File& file, std::optional<std::uint64_t> offset,
+                                      std::span<const std::byte> bytes);
+  Result<std::size_t> write_step(Lock& lock, File& file, std::uint64_t at,
+                                 std::span<const std::byte> bytes);
+  Result<std::size_t> write_missing(Lock& lock, File& file, std::uint64_t at,
+                                    std::span<const std::byte> bytes);
+  void wrote_locked(File& file, std::span<const std::uint32_t> frames, std::uint64_t end);
+  Result<void> begin_alone(Lock& lock, File& file);
+  void end_alone_locked(File& file);
+  Result<void> truncate(File& file, std::uint64_t bytes);
+  Result<void> drop(File& file);
+  void drop_pages(Lock& lock, File& file, std::uint32_t first);
+
+  // write_back.cpp
+  struct Batch {
+    FileRef file;
+    std::uint64_t number = 0;
+    std::uint32_t first_page = 0;
+    std::size_t bytes = 0;  // of the file
+    Frames frames;
+    std::vector<std::uint64_t> dirty;  // of each, what it was
+  };
+  void make_dirty_locked(std::uint32_t frame, std::uint64_t since, std::uint64_t due_ns);
+  void make_clean_locked(std::uint32_t frame);
+  bool may_write_back_locked(std::uint32_t frame) const;
+  // The page and its dirty neighbours in the file.
+  Batch begin_batch_locked(std::uint32_t frame);
+  // False: some of it could not be written.
+  bool write_back(Lock& lock, const Batch& batch);
+  std::optional<std::uint32_t> due_locked() const;
+  Result<void> flush(File& file);
+  Result<void> write_dirty(Lock& lock, File& file, std::uint64_t since_max);
+  Result<void> sync(Lock& lock, File& file);
+  bool has_dirty_locked(const File& file, std::uint64_t since_max) const;
+  FileRef ref_locked(const File& file) const { return files_.at(file.number); }
+
+  const Parts parts_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;  // of a page or a file: who waits looks again
+  std::condition_variable work_;     // there may be something for the threads
+  // All that follows: guarded by mutex_.
+  CacheTable table_;
+  std::vector<Page> pages_;  // by frame
+  Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
+  std::size_t hand_ = 0;
+  Frames spare_;
+  std::size_t linked_ = 0;      // frames that are filling or ready
+  std::size_t in_hand_ = 0;     // frames in the state `moving`
+  std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back
+  std::unordered_map<FileNumber, FileRef> files_;
+  std::deque<FileNumber> idle_;  // that nobody has open, longest first
+  std::set<std::pair<std::uint64_t, std::uint32_t>> due_;  // when, dirty frame
+  std::uint64_t last_count_ = 0;  // of pages becoming dirty, and of batches
+  std::deque<Ahead> ahead_;
+  Counts counts_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace hive::cell

@@ -1,0 +1,332 @@
+// How pages come into frames and leave them: invariant 4 of page_cache.h.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.h"
+#include "cell/files/page_cache.h"
+
+namespace hive::cell {
+
+using machine::page_bytes;
+
+namespace {
+
+constexpr int frame_rounds_max = 1000;
+// How long one waits who can only wait for others to finish.
+constexpr std::uint64_t frame_wait_ns = 10 * ns_per_ms;
+constexpr std::uint64_t reclaim_max_ns = 10 * ns_per_s;
+// Of the clock hand and of reclaim, in one go: the lock is held so long.
+constexpr std::size_t sweep_steps_max = 8192;
+constexpr std::size_t reclaim_pages_max = 1024;
+
+}  // namespace
+
+Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max) {
+  frames_max = std::min(frames_max, batch_pages_max);
+  const std::uint64_t deadline = now_ns() + content_wait_max_ns;
+  for (int round = 0; round < frame_rounds_max && now_ns() < deadline; ++round) {
+    Frames frames;
+    while (!spare_.empty() && frames.size() < frames_max) {
+      frames.push_back(spare_.back());
+      spare_.pop_back();
+      pages_[frames.back()].state = PageState::moving;
+    }
+    in_hand_ += frames.size();
+    if (!frames.empty()) return frames;
+
+    ++in_transit_;
+    lock.unlock();
+    frames = parts_.frames->take_frames(frames_max);
+    const bool are_coming = frames.empty() && parts_.frames->are_frames_coming();
+    lock.lock();
+    --in_transit_;
+    for (const std::uint32_t frame : frames) pages_[frame].state = PageState::moving;
+    in_hand_ += frames.size();
+    if (!frames.empty()) return frames;
+
+    Sweep swept = sweep_locked(frames_max);
+    if (!swept.clean.empty()) {
+      for (const std::uint32_t frame : swept.clean) detach_locked(frame);
+      counts_.evicted += swept.clean.size();
+      const std::size_t in_hand = swept.clean.size();
+      ++in_transit_;
+      lock.unlock();
+      Frames renewed = swept.clean;
+      if (!parts_.sabotage.sequence) parts_.frames->lose_frames(renewed);
+      parts_.frames->renew_frames(renewed);
+      lock.lock();
+      --in_transit_;
+      for (const std::uint32_t frame : swept.clean) {
+        const bool stays = std::ranges::find(renewed, frame) != renewed.end();
+        if (!stays) pages_[frame].state = PageState::absent;
+      }
+      in_hand_ -= in_hand - renewed.size();
+      if (!renewed.empty()) return renewed;
+      continue;
+    }
+    if (swept.dirty) {
+      (void)write_back(lock, begin_batch_locked(*swept.dirty));
+      continue;
+    }
+    if (swept.failed) {
+      const FileRef file = ref_locked(*pages_[*swept.failed].file);
+      if (write_back(lock, begin_batch_locked(*swept.failed))) continue;
+      return fail(file->last_failure);
+    }
+    if (!swept.all) {
+      lock.unlock();  // for others
+      lock.lock();
+      continue;
+    }
+    const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
+    if (!have_others_some && !are_coming) break;
+    changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
+  }
+  return failure(Code::exhausted, ENOMEM, "no frame of the node is to be had for a page");
+}
+
+// The clock hand goes on until it has found enough cold pages, or has passed all of them twice:
+// once to forget that they were used, once to take them.
+PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
+  Sweep found;
+  const std::uint64_t now = now_ns();
+  const std::size_t steps = std::min(2 * ring_.size(), sweep_steps_max);
+  found.all = steps == 2 * ring_.size();
+  for (std::size_t i = 0; i < steps && found.clean.size() < frames_max; ++i) {
+    if (hand_ >= ring_.size()) hand_ = 0;
+    const std::uint32_t frame = ring_[hand_++];
+    Page& page = pages_[frame];
+    if (page.pins > 0 || page.writing) continue;
+    if (page.referenced) {
+      page.referenced = false;
+      continue;
+    }
+    if (page.dirty != 0 && !parts_.sabotage.write_back) {
+      if (!may_write_back_locked(frame)) continue;
+      auto& kind = page.tries_at_ns > now ? found.failed : found.dirty;
+      if (!kind) kind = frame;
+      continue;
+    }
+    if (std::ranges::find(found.clean, frame) == found.clean.end()) found.clean.push_back(frame);
+  }
+  return found;
+}
+
+void PageCache::spare_locked(std::span<const std::uint32_t> frames) {
+  for (const std::uint32_t frame : frames) {
+    HIVE_CHECK(pages_[frame].state == PageState::moving);
+    pages_[frame].state = PageState::spare;
+    spare_.push_back(frame);
+  }
+  in_hand_ -= frames.size();
+  if (!frames.empty()) changed_.notify_all();
+}
+
+// Frames in hand, which have been lost or never held anything.
+void PageCache::give_back(Lock& lock, Frames frames) {
+  if (frames.empty()) return;
+  for (const std::uint32_t frame : frames) {
+    HIVE_CHECK(pages_[frame].state == PageState::moving);
+    pages_[frame].state = PageState::absent;
+  }
+  in_hand_ -= frames.size();
+  ++in_transit_;
+  lock.unlock();
+  parts_.frames->give_back_frames(frames);
+  lock.lock();
+  --in_transit_;
+  changed_.notify_all();
+}
+
+void PageCache::detach_locked(std::uint32_t frame) {
+  Page& page = pages_[frame];
+  HIVE_CHECK(page.state == PageState::ready && page.pins == 0 && !page.writing);
+  make_clean_locked(frame);
+  // Its place in the ring goes to the last one.
+  const std::uint32_t last = ring_.back();
+  ring_[page.ring_at] = last;
+  pages_[last].ring_at = page.ring_at;
+  ring_.pop_back();
+  table_.head().pages.fetch_sub(1, std::memory_order_relaxed);
+  page.state = PageState::filling;
+  abandon_fill_locked({&frame, 1});
+}
+
+void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::uint32_t frame) {
+  Page& page = pages_[frame];
+  HIVE_CHECK(page.state == PageState::moving);
+  page = {};
+  page.file = &file;
+  page.page = page_number;
+  page.state = PageState::filling;
+  page.file_after = file.first_frame;
+  if (file.first_frame != no_frame) pages_[file.first_frame].file_before = frame;
+  file.first_frame = frame;
+  ++file.frames;
+  ++linked_;
+  --in_hand_;
+  table_.link(frame, file.number, page_number, 1);
+}
+
+void PageCache::abandon_fill_locked(std::span<const std::uint32_t> frames) {
+  for (const std::uint32_t frame : frames) {
+    Page& page = pages_[frame];
+    HIVE_CHECK(page.state == PageState::filling);
+    table_.unlink(frame);
+    File& file = *page.file;
+    if (page.file_after != no_frame) pages_[page.file_after].file_before = page.file_before;
+    if (page.file_before != no_frame) {
+      pages_[page.file_before].file_after = page.file_after;
+    } else {
+      file.first_frame = page.file_after;
+    }
+    --file.frames;
+    --linked_;
+    page = {};
+    page.state = PageState::moving;
+    ++in_hand_;
+  }
+}
+
+void PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
+                            std::span<const std::uint32_t> filled) {
+  std::vector<HeldFrame> held;
+  for (const std::uint32_t frame : filled) {
+    held.push_back({frame, page_number++, file.number, 0});
+  }
+  if (parts_.sabotage.sequence) parts_.frames->lose_frames(filled);  // too late
+  parts_.frames->hold_frames(held);
+  lock.lock();
+  for (const HeldFrame& h : held) {
+    Page& page = pages_[h.frame];
+    HIVE_CHECK(page.state == PageState::filling);
+    page.state = PageState::ready;
+    page.ring_at = static_cast<std::uint32_t>(ring_.size());
+    ring_.push_back(h.frame);
+    table_.set_sequence(h.frame, h.sequence);
+  }
+  table_.head().pages.fetch_add(held.size(), std::memory_order_relaxed);
+  changed_.notify_all();
+}
+
+void PageCache::pin_locked(std::span<const std::uint32_t> frames) {
+  for (const std::uint32_t frame : frames) {
+    ++pages_[frame].pins;
+    pages_[frame].referenced = true;
+  }
+  counts_.hits += frames.size();
+}
+
+void PageCache::unpin_locked(std::span<const std::uint32_t> frames) {
+  for (const std::uint32_t frame : frames) --pages_[frame].pins;
+  changed_.notify_all();
+}
+
+namespace {
+
+// Calls copy(offset in user memory, position in the bytes, how many) for each run of frames that
+// lie one behind the other.
+template <class Copy>
+Result<void> each_run(std::span<const std::uint32_t> frames, std::size_t skip, std::size_t bytes,
+                      Copy copy) {
+  for (std::size_t i = 0, done = 0; done < bytes;) {
+    HIVE_CHECK(i < frames.size());
+    const std::size_t first = i;
+    for (++i; i < frames.size() && frames[i] == frames[i - 1] + 1;) ++i;
+    const std::size_t count = std::min((i - first) * page_bytes - skip, bytes - done);
+    auto copied = copy(frames[first] * page_bytes + skip, done, count);
+    if (!copied) return copied;
+    done += count;
+    skip = 0;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> PageCache::copy_out(std::span<const std::uint32_t> frames, std::size_t skip,
+                                 std::span<std::byte> out) {
+  return each_run(frames, skip, out.size(), [&](std::uint64_t at, std::size_t done,
+                                                std::size_t count) {
+    auto copied = parts_.frames->read_frames(at, out.subspan(done, count));
+    if (copied) return copied;
+    return Result<void>(failure(Code::host, EIO, "a frame cannot be read"));
+  });
+}
+
+Result<void> PageCache::copy_in(std::span<const std::uint32_t> frames, std::size_t skip,
+                                std::span<const std::byte> bytes) {
+  return each_run(frames, skip, bytes.size(), [&](std::uint64_t at, std::size_t done,
+                                                  std::size_t count) {
+    auto copied = parts_.frames->write_frames(at, bytes.subspan(done, count));
+    if (copied) return copied;
+    return Result<void>(failure(Code::host, EIO, "a frame cannot be written"));
+  });
+}
+
+// --- reclaim ------------------------------------------------------------------------------------
+
+bool PageCache::reclaim(machine::PageRange range) {
+  HIVE_CHECK(range.end() <= pages_.size());
+  const std::uint64_t deadline = now_ns() + reclaim_max_ns;
+  Lock lock(mutex_);
+  for (;;) {
+    const Left left = reclaim_some(lock, range);
+    if (left == Left::nothing) return true;
+    if (left == Left::failed || now_ns() >= deadline) return false;
+  }
+}
+
+// What is clean goes; one batch of what is dirty is written back; else it waits a moment.
+PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
+  Frames gone;
+  Frames never_held;
+  std::optional<std::uint32_t> dirty;
+  bool some_stay = in_transit_ > 0;
+  for (std::uint32_t frame = range.first; frame < range.end(); ++frame) {
+    Page& page = pages_[frame];
+    if (page.state == PageState::absent) continue;
+    if (gone.size() >= reclaim_pages_max) {
+      some_stay = true;
+      break;
+    }
+    if (page.state == PageState::spare) {
+      std::erase(spare_, frame);
+      page.state = PageState::moving;
+      ++in_hand_;
+      never_held.push_back(frame);
+      continue;
+    }
+    const bool is_free = page.state == PageState::ready && page.pins == 0 && !page.writing;
+    if (is_free && (page.dirty == 0 || parts_.sabotage.write_back)) {
+      detach_locked(frame);
+      gone.push_back(frame);
+      continue;
+    }
+    some_stay = true;
+    if (is_free && !dirty && may_write_back_locked(frame)) dirty = frame;
+  }
+  counts_.evicted += gone.size();
+  const bool any_gone = !gone.empty() || !never_held.empty();
+  if (!gone.empty()) {
+    lock.unlock();
+    if (!parts_.sabotage.sequence) parts_.frames->lose_frames(gone);
+    lock.lock();
+  }
+  give_back(lock, std::move(gone));
+  give_back(lock, std::move(never_held));
+  if (!some_stay) return Left::nothing;
+  if (dirty) {
+    // It may have been written, or have left, while the lock was released.
+    const Page& page = pages_[*dirty];
+    const bool is_still = page.state == PageState::ready && page.dirty != 0 && !page.writing &&
+                          may_write_back_locked(*dirty);
+    if (is_still && !write_back(lock, begin_batch_locked(*dirty))) return Left::failed;
+    return Left::some;
+  }
+  if (!any_gone) changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
+  return Left::some;
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,204 @@
+// Writing, truncation, and dropping.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "cell/files/page_cache.h"
+
+namespace hive::cell {
+
+using machine::page_bytes;
+
+Result<FileContent::Appended> PageCache::write(File& file, std::optional<std::uint64_t> offset,
+                                               std::span<const std::byte> bytes) {
+  if (bytes.size() > content_call_bytes_max) {
+    return failure(Code::bad_argument, EINVAL, "more bytes than one write may have");
+  }
+  Lock lock(mutex_);
+  const bool may = wait(lock, [&file] {
+    return !file.writer && !file.alone && file.waits_alone == 0;
+  });
+  if (!may) return takes_too_long();
+  FileContent::Appended done{.offset = offset.value_or(file.size)};
+  if (done.offset > content_bytes_max || bytes.size() > content_bytes_max - done.offset) {
+    return failure(Code::bad_argument, EFBIG, "a file is not as long as that");
+  }
+  file.writer = true;
+  Result<std::size_t> step = std::size_t{0};
+  while (step && done.bytes < bytes.size()) {
+    step = write_step(lock, file, done.offset + done.bytes, bytes.subspan(done.bytes));
+    if (step) done.bytes += *step;
+  }
+  file.writer = false;
+  changed_.notify_all();
+  if (!step && done.bytes == 0) return fail(step.error());
+  return done;
+}
+
+Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t at,
+                                          std::span<const std::byte> bytes) {
+  const std::size_t skip = at % page_bytes;
+  const auto page = static_cast<std::uint32_t>(at / page_bytes);
+  const Frames ready = ready_run_locked(file, page, files::pages_of(skip + bytes.size()));
+  if (!ready.empty()) {
+    pin_locked(ready);
+    lock.unlock();
+    const std::size_t count = std::min(ready.size() * page_bytes - skip, bytes.size());
+    const auto copied = copy_in(ready, skip, bytes.first(count));
+    lock.lock();
+    wrote_locked(file, ready, copied ? at + count : file.size);
+    unpin_locked(ready);
+    if (!copied) return fail(copied.error());
+    return count;
+  }
+  if (table_.find(file.number, page)) {
+    if (!wait_for_fill(lock, file, page)) return takes_too_long();
+    return std::size_t{0};
+  }
+  return write_missing(lock, file, at, bytes);
+}
+
+// Makes the pages out of what the disk has and the bytes. Those that the bytes cover whole, or
+// that lie behind the end of the file, are not read.
+Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64_t at,
+                                             std::span<const std::byte> bytes) {
+  const std::size_t skip = at % page_bytes;
+  const auto page = static_cast<std::uint32_t>(at / page_bytes);
+  const std::uint32_t wanted =
+      missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
+  auto frames = get_frames(lock, wanted);
+  if (!frames) return fail(frames.error());
+  const std::uint32_t pages =
+      missing_run_locked(file, page, static_cast<std::uint32_t>(frames->size()));
+  std::ranges::sort(*frames);
+  const std::span<const std::uint32_t> used(frames->data(), pages);
+  spare_locked(std::span(*frames).subspan(pages));
+  if (pages == 0) return std::size_t{0};
+  for (std::uint32_t i = 0; i < pages; ++i) begin_fill_locked(file, page + i, used[i]);
+  counts_.misses += pages;
+  const std::uint64_t file_bytes = file.size;  // no other writer, no truncation
+  lock.unlock();
+
+  std::vector<std::byte> content(pages * page_bytes);
+  const std::size_t count = std::min(content.size() - skip, bytes.size());
+  const std::size_t last = (pages - 1) * page_bytes;
+  const std::span<std::byte> first_page(content.data(), page_bytes);
+  const std::span<std::byte> last_page(content.data() + last, page_bytes);
+  Result<void> good;
+  const bool ends_inside = skip + count < content.size();
+  if (skip > 0 || (pages == 1 && ends_inside)) {
+    good = read_disk(file, page, file_bytes, first_page);
+  }
+  if (good && pages > 1 && ends_inside) {
+    good = read_disk(file, page + pages - 1, file_bytes, last_page);
+  }
+  std::memcpy(content.data() + skip, bytes.data(), count);
+  if (good) good = copy_in(used, 0, content);
+  if (!good) {
+    lock.lock();
+    abandon_fill_locked(used);
+    spare_locked(used);
+    return fail(good.error());
+  }
+  finish_fill(lock, file, page, used);
+  wrote_locked(file, used, at + count);
+  return count;
+}
+
+void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
+                             std::uint64_t end) {
+  const std::uint64_t due = now_ns() + parts_.dirty_age_ns;
+  for (const std::uint32_t frame : frames) {
+    if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);
+  }
+  file.size = std::max(file.size, end);
+}
+
+// --- alone --------------------------------------------------------------------------------------
+
+Result<void> PageCache::begin_alone(Lock& lock, File& file) {
+  ++file.waits_alone;
+  const bool may = wait(lock, [&file] {
+    return file.readers == 0 && !file.writer && !file.alone && file.batches.empty();
+  });
+  --file.waits_alone;
+  if (may) {
+    file.alone = true;
+    return {};
+  }
+  changed_.notify_all();
+  work_.notify_all();
+  return takes_too_long();
+}
+
+void PageCache::end_alone_locked(File& file) {
+  file.alone = false;
+  file.ahead_until = 0;
+  changed_.notify_all();
+  work_.notify_all();
+}
+
+// The disk first: if it refuses, nothing has changed.
+Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
+  if (bytes > content_bytes_max) {
+    return failure(Code::bad_argument, EFBIG, "a file is not as long as that");
+  }
+  Lock lock(mutex_);
+  if (auto begun = begin_alone(lock, file); !begun) return begun;
+  lock.unlock();
+  auto done = file.backing->truncate(bytes);
+  lock.lock();
+  if (done && bytes < file.size) {
+    drop_pages(lock, file, files::pages_of(bytes));
+    const std::size_t keep = bytes % page_bytes;
+    const auto frame = keep == 0 ? std::nullopt
+                                 : table_.find(file.number, static_cast<std::uint32_t>(
+                                                                bytes / page_bytes));
+    if (frame) {
+      pin_locked({&*frame, 1});
+      lock.unlock();
+      done = copy_in({&*frame, 1}, keep, std::vector<std::byte>(page_bytes - keep));
+      lock.lock();
+      unpin_locked({&*frame, 1});
+    }
+  }
+  if (done) file.size = bytes;
+  end_alone_locked(file);
+  return done;
+}
+
+Result<void> PageCache::drop(File& file) {
+  Lock lock(mutex_);
+  if (auto begun = begin_alone(lock, file); !begun) return begun;
+  drop_pages(lock, file, 0);
+  file.failed.reset();
+  lock.unlock();
+  const auto bytes = file.backing->size();
+  lock.lock();
+  if (bytes) file.size = *bytes;
+  end_alone_locked(file);
+  if (!bytes) return fail(bytes.error());
+  return {};
+}
+
+// All pages from that one on. Nobody else is at work on them.
+void PageCache::drop_pages(Lock& lock, File& file, std::uint32_t first) {
+  Frames gone;
+  for (std::uint32_t frame = file.first_frame; frame != no_frame;) {
+    const std::uint32_t next = pages_[frame].file_after;
+    if (pages_[frame].page >= first) {
+      detach_locked(frame);
+      gone.push_back(frame);
+    }
+    frame = next;
+  }
+  if (gone.empty()) return;
+  lock.unlock();
+  parts_.frames->lose_frames(gone);
+  lock.lock();
+  give_back(lock, std::move(gone));
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,216 @@
+// What is dirty goes to the disk: invariants 6 and 7 of page_cache.h.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.h"
+#include "cell/files/page_cache.h"
+
+namespace hive::cell {
+
+using machine::page_bytes;
+
+namespace {
+
+constexpr int flush_passes_max = 3;
+// Pages that have failed lately and are looked past for one that has not.
+constexpr int due_looked_at_max = 64;
+
+}  // namespace
+
+void PageCache::make_dirty_locked(std::uint32_t frame, std::uint64_t since, std::uint64_t due_ns) {
+  Page& page = pages_[frame];
+  make_clean_locked(frame);
+  page.dirty = since;
+  page.due_ns = due_ns;
+  page.file->dirty.emplace(page.page, frame);
+  const bool is_first = due_.empty();
+  due_.emplace(due_ns, frame);
+  table_.head().dirty.store(due_.size(), std::memory_order_relaxed);
+  if (is_first || due_.size() == parts_.dirty_pages_high + 1) work_.notify_one();
+}
+
+void PageCache::make_clean_locked(std::uint32_t frame) {
+  Page& page = pages_[frame];
+  if (page.dirty == 0) return;
+  due_.erase({page.due_ns, frame});
+  page.file->dirty.erase(page.page);
+  page.dirty = 0;
+  table_.head().dirty.store(due_.size(), std::memory_order_relaxed);
+}
+
+bool PageCache::may_write_back_locked(std::uint32_t frame) const {
+  const Page& page = pages_[frame];
+  return page.dirty != 0 && !page.writing && !page.file->alone && page.file->waits_alone == 0;
+}
+
+// A dirty page that is old enough, or any when there are too many.
+std::optional<std::uint32_t> PageCache::due_locked() const {
+  const std::uint64_t now = now_ns();
+  const bool are_too_many = due_.size() > parts_.dirty_pages_high;
+  int looked_at = 0;
+  for (const auto& [due_ns, frame] : due_) {
+    if ((due_ns > now && !are_too_many) || ++looked_at > due_looked_at_max) break;
+    if (pages_[frame].tries_at_ns <= now && may_write_back_locked(frame)) return frame;
+  }
+  return std::nullopt;
+}
+
+PageCache::Batch PageCache::begin_batch_locked(std::uint32_t frame) {
+  File& file = *pages_[frame].file;
+  const auto& dirty = file.dirty;
+  const auto here = dirty.find(pages_[frame].page);
+  HIVE_CHECK(here != dirty.end() && may_write_back_locked(frame));
+  const auto is_next = [&](auto before, auto after) {
+    return before->first + 1 == after->first && !pages_[before->second].writing &&
+           !pages_[after->second].writing;
+  };
+  auto begin = here;
+  std::uint32_t count = 1;
+  for (; count < batch_pages_max && begin != dirty.begin(); --begin, ++count) {
+    if (!is_next(std::prev(begin), begin)) break;
+  }
+  auto end = std::next(here);
+  for (; count < batch_pages_max && end != dirty.end(); ++end, ++count) {
+    if (!is_next(std::prev(end), end)) break;
+  }
+  Batch batch;
+  batch.file = ref_locked(file);
+  batch.number = ++last_count_;
+  batch.first_page = begin->first;
+  for (auto at = begin; at != end; ++at) batch.frames.push_back(at->second);
+  for (const std::uint32_t f : batch.frames) {
+    Page& page = pages_[f];
+    batch.bytes += files::bytes_in_page(file, page.page);
+    batch.dirty.push_back(page.dirty);
+    make_clean_locked(f);
+    page.writing = true;
+  }
+  file.batches.insert(batch.number);
+  return batch;
+}
+
+bool PageCache::write_back(Lock& lock, const Batch& batch) {
+  File& file = *batch.file;
+  const std::uint64_t offset = std::uint64_t{batch.first_page} * page_bytes;
+  std::vector<std::optional<Error>> failed(batch.frames.size());
+  lock.unlock();
+  std::vector<std::byte> bytes(batch.bytes);
+  auto done = copy_out(batch.frames, 0, bytes);
+  if (done) done = file.backing->pwrite(offset, bytes);
+  if (!done && batch.frames.size() > 1) {
+    // On a full disk there may be room for some.
+    for (std::size_t i = 0; i < batch.frames.size(); ++i) {
+      const std::size_t at = i * page_bytes;
+      const auto page = std::span(bytes).subspan(at, std::min(page_bytes, bytes.size() - at));
+      done = copy_out({&batch.frames[i], 1}, 0, page);
+      if (done) done = file.backing->pwrite(offset + at, page);
+      if (!done) failed[i] = done.error();
+    }
+  } else if (!done) {
+    failed[0] = done.error();
+  }
+  lock.lock();
+  const std::uint64_t now = now_ns();
+  const std::uint64_t written = ++last_count_;
+  bool all_good = true;
+  for (std::size_t i = 0; i < batch.frames.size(); ++i) {
+    Page& page = pages_[batch.frames[i]];
+    page.writing = false;
+    page.tries_at_ns = 0;
+    if (!failed[i]) {
+      page.written = written;
+      ++counts_.written_back;
+      continue;
+    }
+    all_good = false;
+    ++counts_.failures;
+    page.tries_at_ns = now + parts_.retry_ns;
+    make_dirty_locked(batch.frames[i], batch.dirty[i], page.tries_at_ns);
+    file.last_failure = *failed[i];
+    file.failed = *failed[i];
+  }
+  file.batches.erase(batch.number);
+  changed_.notify_all();
+  return all_good;
+}
+
+// --- flush --------------------------------------------------------------------------------------
+
+Result<void> PageCache::flush(File& file) {
+  Lock lock(mutex_);
+  const std::uint64_t since_max = last_count_;
+  auto done = write_dirty(lock, file, since_max);
+  if (done) done = sync(lock, file);
+  if (!done) return done;
+  if (!file.failed) return {};
+  // It has been written now, but somebody has to hear that it once could not be.
+  const Error told = *file.failed;
+  file.failed.reset();
+  return fail(told);
+}
+
+bool PageCache::has_dirty_locked(const File& file, std::uint64_t since_max) const {
+  return std::ranges::any_of(file.dirty, [&](const auto& dirty) {
+    return pages_[dirty.second].dirty <= since_max;
+  });
+}
+
+// Writes what became dirty until then. A page that others are writing meanwhile, and that has
+// become dirty anew, is taken in the next pass.
+Result<void> PageCache::write_dirty(Lock& lock, File& file, std::uint64_t since_max) {
+  bool all_good = true;
+  for (int pass = 0; pass < flush_passes_max && all_good; ++pass) {
+    std::uint64_t next = 0;  // page
+    for (;;) {
+      if (!wait(lock, [&file] { return !file.alone && file.waits_alone == 0; })) {
+        return takes_too_long();
+      }
+      auto dirty = file.dirty.lower_bound(static_cast<std::uint32_t>(next));
+      while (dirty != file.dirty.end() && (pages_[dirty->second].dirty > since_max ||
+                                           pages_[dirty->second].writing)) {
+        ++dirty;
+      }
+      if (dirty == file.dirty.end() || next > dirty->first) break;
+      const Batch batch = begin_batch_locked(dirty->second);
+      next = std::uint64_t{batch.first_page} + batch.frames.size();
+      all_good = write_back(lock, batch) && all_good;
+    }
+    const std::uint64_t last = last_count_;
+    const bool are_over = wait(lock, [&] {
+      return file.batches.empty() || *file.batches.begin() > last;
+    });
+    if (!are_over) return takes_too_long();
+    if (!has_dirty_locked(file, since_max)) return {};
+  }
+  const Error told = file.last_failure;
+  file.failed.reset();
+  return fail(told);
+}
+
+Result<void> PageCache::sync(Lock& lock, File& file) {
+  const std::uint64_t before = last_count_;
+  const std::uint64_t failures = file.sync_failures;
+  lock.unlock();
+  const auto done = file.backing->fdatasync();
+  lock.lock();
+  if (!done) {
+    ++file.sync_failures;
+    file.last_failure = done.error();
+    // Linux may have thrown away what it could not write, and will not say so again.
+    const std::uint64_t due = now_ns() + parts_.retry_ns;
+    for (std::uint32_t f = file.first_frame; f != no_frame; f = pages_[f].file_after) {
+      const Page& page = pages_[f];
+      const bool is_at_stake = page.state == PageState::ready && page.written > file.synced;
+      if (is_at_stake && page.dirty == 0) make_dirty_locked(f, page.written, due);
+    }
+    file.failed.reset();
+    return done;
+  }
+  // Another one has heard of a failure that was ours as well.
+  if (file.sync_failures != failures) return fail(file.last_failure);
+  file.synced = std::max(file.synced, before);
+  return {};
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,136 @@
+// Frames that hold pages of files: invariant 12 of home.h.
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/check.h"
+#include "cell/home/home.h"
+#include "proto/causes.h"
+
+namespace hive::cell {
+
+namespace cause = proto::cause;
+
+void Home::use_reclaimer(FrameReclaimer* reclaimer) {
+  Lock lock(mutex_);
+  HIVE_CHECK(reclaimer == nullptr || reclaimer_ == nullptr);
+  reclaimer_ = reclaimer;
+  calls_done_.wait(lock, [this] { return reclaimed_.count == 0; });
+}
+
+Result<void> Home::give_cached(ClientId id, const HeldFrame& held) {
+  Lock lock(mutex_);
+  const PageRange range{held.frame, 1};
+  if (!wait_for_calls_of(lock, id, range)) {
+    return fail(Code::busy, cause::pages_in_use, parts_.self);
+  }
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  if (!frames_.holds(held.frame, held.file, held.page, held.sequence)) {
+    return fail(Code::not_found, "the frame holds this page no more", parts_.self);
+  }
+  touched_.assign(range, true);
+  const auto ticket = page_calls_.begin(id, range);
+  lock.unlock();
+  // The process may have lost it to Linux, whatever we believe.
+  (*client)->space->forget(range);
+  const auto given = (*client)->space->give(range);
+  lock.lock();
+  end_call_locked(ticket);
+  if (!given) return fail(host_error(given.error()));
+  return {};
+}
+
+std::vector<std::uint32_t> Home::take_frames(std::uint32_t frames_max) {
+  Lock lock(mutex_);
+  auto taken = frames_.take_cached(frames_max, reclaimed_);
+  if (!taken && frames_.count(FrameState::cleaning) > 0) {
+    calls_done_.wait_for(lock, std::chrono::nanoseconds(page_wait_max_ns),
+                         [this] { return !cleaning_; });
+    clean_up_locked(lock);
+    taken = frames_.take_cached(frames_max, reclaimed_);
+  }
+  std::vector<std::uint32_t> frames;
+  if (!taken) return frames;
+  for (std::uint32_t frame = taken->first; frame < taken->end(); ++frame) frames.push_back(frame);
+  return frames;
+}
+
+bool Home::are_frames_coming() const {
+  const Lock lock(mutex_);
+  return reclaimed_.count > 0 || frames_.count(FrameState::cleaning) > 0;
+}
+
+void Home::hold_frames(std::span<HeldFrame> frames) {
+  const Lock lock(mutex_);
+  for (HeldFrame& held : frames) {
+    held.sequence = frames_.hold(held.frame, held.file, held.page);
+  }
+}
+
+void Home::lose_frames(std::span<const std::uint32_t> frames) {
+  const Lock lock(mutex_);
+  for (const std::uint32_t frame : frames) frames_.lose({frame, 1});
+}
+
+void Home::renew_frames(std::vector<std::uint32_t>& frames) {
+  Lock lock(mutex_);
+  std::erase_if(frames, [&](std::uint32_t frame) {
+    if (!touched_.test(frame) || renew_frame(lock, frame)) return false;
+    begin_cleaning_locked({frame, 1});
+    return true;
+  });
+}
+
+// It was lost, so no new call on it begins.
+bool Home::renew_frame(Lock& lock, std::uint32_t frame) {
+  const PageRange range{frame, 1};
+  const auto spaces = spaces_locked();
+  lock.unlock();
+  take_back({&range, 1});
+  lock.lock();
+  if (!wait_for_calls(lock, range)) return false;
+  const auto ticket = page_calls_.begin(0, range);
+  lock.unlock();
+  for (const auto& space : spaces) space->forget(range);
+  const auto filled = refill(range);
+  lock.lock();
+  end_call_locked(ticket);
+  if (filled) touched_.assign(range, false);
+  return filled.has_value();
+}
+
+void Home::give_back_frames(std::span<const std::uint32_t> frames) {
+  std::vector<std::uint32_t> sorted(frames.begin(), frames.end());
+  std::ranges::sort(sorted);
+  const Lock lock(mutex_);
+  for (std::size_t i = 0; i < sorted.size();) {
+    PageRange run{sorted[i], 1};
+    for (++i; i < sorted.size() && sorted[i] == run.end(); ++i) ++run.count;
+    begin_cleaning_locked(run);
+  }
+}
+
+Result<void> Home::read_frames(std::uint64_t offset, std::span<std::byte> out) {
+  return parts_.memory->read(offset, out);
+}
+
+Result<void> Home::write_frames(std::uint64_t offset, std::span<const std::byte> bytes) {
+  return parts_.memory->write(offset, bytes);
+}
+
+Result<void> Home::check_cached(std::span<const HeldFrame> held, std::size_t frames,
+                                bool in_transit) const {
+  const Lock lock(mutex_);
+  const bool all_hold = std::ranges::all_of(held, [this](const HeldFrame& h) {
+    return frames_.holds(h.frame, h.file, h.page, h.sequence);
+  });
+  const std::uint64_t cached = frames_.count(FrameState::cached);
+  if (!all_hold || (frames != cached && !in_transit)) {
+    return fail(Code::corrupt, "the cache has other pages in frames than their pfdats say",
+                parts_.self);
+  }
+  return {};
+}
+
+}  // namespace hive::cell
