@@ -26,6 +26,14 @@ constexpr std::array<const char*, op_count> operation_names = {
     "read", "write", "append", "truncate", "flush", "drop", "reopen", "shared write",
     "shared read", "check"};
 
+// In words; empty: there is none.
+std::string difference(const Bytes& seen, const Bytes& wanted) {
+  const auto [here, there] = std::ranges::mismatch(seen, wanted);
+  if (here == seen.end() && there == wanted.end()) return "";
+  return std::to_string(seen.size()) + " and " + std::to_string(wanted.size()) +
+         " bytes, the first " + std::to_string(here - seen.begin()) + " of which are equal";
+}
+
 class CacheModel : public CacheTest {
  protected:
   // One thread, with a file that is its own and its records in the one that all share.
@@ -53,7 +61,7 @@ class CacheModel::Worker {
   void finish() {
     disk().refuse_nothing();
     flush();
-    EXPECT_EQ(disk().synced(), model_) << "file of thread " << index_;
+    EXPECT_EQ(difference(disk().synced(), model_), "") << "file of thread " << index_;
     for (std::uint64_t r = 0; r < records_of_thread; ++r) check_record(r);
   }
 
@@ -103,7 +111,7 @@ class CacheModel::Worker {
     out.resize(*got);
     const std::size_t begin = std::min<std::uint64_t>(offset, model_.size());
     const std::size_t count = std::min(out.size(), model_.size() - begin);
-    ASSERT_EQ(out, part(model_, begin, count)) << "at " << offset;
+    ASSERT_EQ(difference(out, part(model_, begin, count)), "") << "at " << offset;
   }
   void store(std::uint64_t offset, const Bytes& bytes, std::size_t count) {
     if (count == 0) return;
@@ -135,7 +143,7 @@ class CacheModel::Worker {
       note(done.error());
       ASSERT_LT(++tries, tries_max);
     }
-    ASSERT_EQ(disk().synced(), model_) << "what flush has promised";
+    ASSERT_EQ(difference(disk().synced(), model_), "") << "what flush has promised";
   }
   // Only what was written back is sure to be there after it; so all of it has to be.
   void drop() {
@@ -177,7 +185,7 @@ class CacheModel::Worker {
       ASSERT_GT(*got, 0U);
       done += *got;
     }
-    ASSERT_EQ(out, known->second) << "record " << r << " of thread " << index_;
+    ASSERT_EQ(difference(out, known->second), "") << "record " << r << " of thread " << index_;
   }
 
   CacheModel& test_;

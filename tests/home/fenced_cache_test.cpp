@@ -1,5 +1,5 @@
-// Frames of files in real page tables: a process that was given one loses it before it holds another
-// page.
+// Frames of files in real page tables: a process that was given one loses it before it holds
+// another page.
 
 #include <cstring>
 

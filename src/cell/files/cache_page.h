@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include <hive/error.h>
 #include "cell/files/cache_table.h"
@@ -58,7 +57,8 @@ struct CacheFile {
   bool writer = false;
   bool alone = false;
   std::uint32_t waits_alone = 0;  // no new readers or writers while somebody waits for that
-  std::set<std::uint64_t> batches;  // of pages being written back, by number
+  // Of pages being written back, by number, and when the first of them became dirty.
+  std::map<std::uint64_t, std::uint64_t> batches;
 
   // To be told by the next flush.
   std::optional<Error> failed;

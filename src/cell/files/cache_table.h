@@ -4,10 +4,11 @@
 //
 // There is one entry for each frame of the node, so its place says which frame it is of. Written
 // by the owner alone, one thread at a time. Others read it with find_cached(), by careful
-// reference; what they find is a hint: it holds if the pfdat of the frame has the same even sequence number
-// before and after they copied the bytes. An entry is changed as a whole (changing.h), so that no
-// reader sees the file of one page with the number of another. A reader that is led astray by a
-// chain that changes under him finds nothing, or the entry of another page, and asks the cell.
+// reference; what they find is a hint: it holds if the pfdat of the frame has the same even
+// sequence number before and after they copied the bytes. An entry is changed as a whole
+// (changing.h), so that no reader sees the file of one page with the number of another. A reader
+// that is led astray by a chain that changes under him finds nothing, or the entry of another
+// page, and asks the cell.
 #pragma once
 
 #include <atomic>

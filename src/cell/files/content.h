@@ -44,8 +44,8 @@ class FileContent {
 
   // Stores bytes, at most content_call_bytes_max; the file grows as needed, and reads as zero
   // where nothing was written. Fewer than given: the rest had no room; ask again to hear why. Not
-  // on the disk before flush(). Errors: bad_argument with EINVAL or EFBIG; exhausted, ENOSPC (nothing
-  // cached can be written back).
+  // on the disk before flush(). Errors: bad_argument with EINVAL or EFBIG; exhausted, ENOSPC
+  // (nothing cached can be written back).
   virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
   // The same at the end of the file, wherever that is by then.

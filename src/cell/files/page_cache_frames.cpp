@@ -49,19 +49,15 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     if (!swept.clean.empty()) {
       for (const std::uint32_t frame : swept.clean) detach_locked(frame);
       counts_.evicted += swept.clean.size();
-      const std::size_t in_hand = swept.clean.size();
-      ++in_transit_;
-      lock.unlock();
       Frames renewed = swept.clean;
+      lock.unlock();
       if (!parts_.sabotage.sequence) parts_.frames->lose_frames(renewed);
       parts_.frames->renew_frames(renewed);
       lock.lock();
-      --in_transit_;
-      for (const std::uint32_t frame : swept.clean) {
-        const bool stays = std::ranges::find(renewed, frame) != renewed.end();
-        if (!stays) pages_[frame].state = PageState::absent;
-      }
-      in_hand_ -= in_hand - renewed.size();
+      std::erase_if(swept.clean, [&](std::uint32_t frame) {
+        return std::ranges::find(renewed, frame) != renewed.end();
+      });
+      give_back(lock, std::move(swept.clean));
       if (!renewed.empty()) return renewed;
       continue;
     }

@@ -187,7 +187,8 @@ void PageCache::read_ahead(Lock& lock, const Ahead& job) {
       ++i;
       continue;
     }
-    const auto filled = read_missing(lock, file, page, job.count - i);
+    const std::uint32_t count = std::min(job.count - i, files::pages_of(file.size) - page);
+    const auto filled = read_missing(lock, file, page, count);
     if (!filled) break;
     counts_.read_ahead += filled->pages;
     i += filled->pages;

@@ -86,7 +86,7 @@ PageCache::Batch PageCache::begin_batch_locked(std::uint32_t frame) {
     make_clean_locked(f);
     page.writing = true;
   }
-  file.batches.insert(batch.number);
+  file.batches.emplace(batch.number, *std::ranges::min_element(batch.dirty));
   return batch;
 }
 
@@ -176,9 +176,10 @@ Result<void> PageCache::write_dirty(Lock& lock, File& file, std::uint64_t since_
       next = std::uint64_t{batch.first_page} + batch.frames.size();
       all_good = write_back(lock, batch) && all_good;
     }
-    const std::uint64_t last = last_count_;
+    // Also those that have begun while we wait: a page that was skipped may be in one of them.
     const bool are_over = wait(lock, [&] {
-      return file.batches.empty() || *file.batches.begin() > last;
+      return std::ranges::none_of(
+          file.batches, [&](const auto& batch) { return batch.second <= since_max; });
     });
     if (!are_over) return takes_too_long();
     if (!has_dirty_locked(file, since_max)) return {};

@@ -45,7 +45,7 @@ class CacheFrames {
   // They hold nothing any more: from now on no reader of the old numbers believes what it copied.
   virtual void lose_frames(std::span<const std::uint32_t> frames) = 0;
   // Nobody has them in a page table any more when it returns. What can't be renewed just now is
-  // struck from the list, and is the memory home's again. May block.
+  // struck from the list, and can only be given back. May block.
   virtual void renew_frames(std::vector<std::uint32_t>& frames) = 0;
   // The cache needs them no more.
   virtual void give_back_frames(std::span<const std::uint32_t> frames) = 0;

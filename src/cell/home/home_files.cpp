@@ -76,9 +76,7 @@ void Home::lose_frames(std::span<const std::uint32_t> frames) {
 void Home::renew_frames(std::vector<std::uint32_t>& frames) {
   Lock lock(mutex_);
   std::erase_if(frames, [&](std::uint32_t frame) {
-    if (!touched_.test(frame) || renew_frame(lock, frame)) return false;
-    begin_cleaning_locked({frame, 1});
-    return true;
+    return touched_.test(frame) && !renew_frame(lock, frame);
   });
 }
 
