@@ -1,6 +1,7 @@
 // What a probe sees of a process, and how it makes sure that sleepers could have woken.
 #include "cell/member/probe.h"
 
+#include <algorithm>
 #include <csignal>
 #include <functional>
 #include <optional>
@@ -59,6 +60,13 @@ class Accused {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
+  // All of its threads: one that is just beginning waits for a processor, too.
+  void wait_until_asleep() const {
+    for (ThreadTimes seen; seen.threads.size() < 2 || is_awake(seen);) {
+      ::usleep(1'000);
+      seen = read_thread_times(pid_);
+    }
+  }
   // Whether one of its threads is seen to wait for a processor, in so many looks.
   bool is_seen_starved(int looks_max) const {
     const machine::Layout layout = machine::make_layout(2, std::uint64_t{1} << 20);
@@ -88,6 +96,11 @@ class Accused {
   }
 
  private:
+  static bool is_awake(const ThreadTimes& times) {
+    return std::ranges::any_of(times.threads,
+                               [](const auto& entry) { return entry.second.would_run; });
+  }
+
   pid_t pid_ = -1;
 };
 
@@ -129,7 +142,9 @@ TEST(Probe, ATickThreadThatSleepsIsGuiltyWhetherTheOthersSleepOrRun) {
 
 TEST(Probe, AThreadThatGetsNoProcessorIsSeenAndOneThatSleepsIsNot) {
   EXPECT_TRUE(Accused(loop_last, loop).is_seen_starved(long_probe));
-  EXPECT_FALSE(Accused(sleep_for_ever, sleep_for_ever).is_seen_starved(long_probe / 10));
+  const Accused sleeper(sleep_for_ever, sleep_for_ever);
+  sleeper.wait_until_asleep();
+  EXPECT_FALSE(sleeper.is_seen_starved(long_probe / 10));
 }
 
 TEST(ThreadTimes, SayWhereAThreadRanLast) {
