@@ -53,6 +53,7 @@ say "run      the teapot, traced by a component on each cell: hive run --span al
   >"$work/report" 2>"$work/errors" &
 run=$!
 
+: >>"$work/errors"  # it is there from now on, also before the command has begun
 tiles_done() {  # as the queue of the picture says
   grep -q -E '([3-9][0-9]|100) ?%' "$work/errors"
 }
