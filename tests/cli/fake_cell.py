@@ -11,6 +11,7 @@ HIVE_FAKE_CELL="N:FAULT" makes cell N (or every cell, with "*") misbehave:
 """
 
 import array
+import errno
 import json
 import os
 import selectors
@@ -68,6 +69,11 @@ def ps():
                        "program": process.args[0]} for number, (process, _) in tasks.items()]}
 
 
+def is_somewhere(program):
+    return "/" in program or any(os.path.exists(os.path.join(directory, program))
+                                 for directory in os.environ["PATH"].split(":"))
+
+
 def run(connection, request, fds):
     cwd, *streams = fds
     number = cell * 1000000 + 1 + len(tasks)
@@ -77,7 +83,9 @@ def run(connection, request, fds):
                                    env=dict([v.split("=", 1) for v in request["environment"]],
                                             HIVE_CELL=str(cell)))
     except OSError as error:
-        send(connection, {"ok": False, "code": "host", "error": "no program", "errno": error.errno})
+        # As a kernel does: a directory of PATH that nobody may search says EACCES of any name.
+        number = error.errno if is_somewhere(request["arguments"][0]) else errno.ENOENT
+        send(connection, {"ok": False, "code": "host", "error": "no program", "errno": number})
         return
     finally:
         for fd in fds:
