@@ -1,4 +1,4 @@
-// Monotonic time in nanoseconds.
+// Time in nanoseconds: monotonic, and since 1970.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,13 @@ inline std::uint64_t now_ns() noexcept {
   timespec t{};
   ::clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<std::uint64_t>(t.tv_sec) * ns_per_s + static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+// What the clock on the wall says; it may jump.
+inline std::int64_t wall_clock_ns() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_REALTIME, &t);
+  return static_cast<std::int64_t>(t.tv_sec) * static_cast<std::int64_t>(ns_per_s) + t.tv_nsec;
 }
 
 inline timespec to_timespec(std::uint64_t ns) noexcept {

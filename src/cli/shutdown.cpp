@@ -10,6 +10,7 @@
 #include "cli/lock_holders.h"
 #include "monitor/boot_record.h"
 #include "monitor/machine_lock.h"
+#include "proto/control.h"
 #include "proto/runtime_dir.h"
 
 namespace hive::cli {
@@ -17,7 +18,8 @@ namespace {
 
 constexpr std::uint64_t monitor_ns = 30 * ns_per_s;  // it has deadlines of its own, within this
 constexpr std::uint64_t cell_ns = 2 * ns_per_s;
-constexpr std::uint64_t cells_end_ns = 10 * ns_per_s;
+constexpr std::uint64_t cells_end_ns =
+    proto::tasks_end_max_ns + proto::flush_max_ns + proto::cell_end_max_ns;
 constexpr std::uint64_t killed_end_ns = 5 * ns_per_s;
 
 // Whether nothing of the machine lives any more.

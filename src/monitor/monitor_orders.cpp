@@ -8,6 +8,7 @@
 #include "base/time.h"
 #include "monitor/json_words.h"
 #include "monitor/monitor.h"
+#include "proto/control.h"
 
 namespace hive::monitor {
 
@@ -18,7 +19,7 @@ namespace {
 constexpr std::uint64_t client_send_ns = 50 * ns_per_ms;
 constexpr std::int64_t grace_max_ms = 3600 * 1000;
 // For a kernel to end after its tasks have.
-constexpr std::uint64_t end_after_drain_ns = 5 * ns_per_s;
+constexpr std::uint64_t end_after_drain_ns = proto::flush_max_ns + proto::cell_end_max_ns;
 
 Json no(const char* code, std::string why) {
   return {{"ok", false}, {"code", code}, {"error", std::move(why)}};

@@ -6,11 +6,14 @@
 #include "machine/linux/power.h"
 #include "monitor/machine_lock.h"
 #include "monitor/monitor.h"
+#include "proto/control.h"
 
 namespace hive::monitor {
 namespace {
 
-constexpr std::uint64_t orderly_ns = 5 * ns_per_s;  // for the kernels to end their tasks
+// For the kernels to end their tasks and flush their files.
+constexpr std::uint64_t orderly_ns =
+    proto::tasks_end_max_ns + proto::flush_max_ns + proto::cell_end_max_ns;
 constexpr std::uint64_t clean_up_ns = 10 * ns_per_s;
 constexpr std::uint64_t strays_ns = 2 * ns_per_s;
 constexpr std::uint64_t goodbye_ns = 100 * ns_per_ms;

@@ -36,9 +36,17 @@
 
 #include <cstddef>
 
+#include "base/time.h"
+
 namespace hive::proto {
 
 inline constexpr std::size_t control_inline_max = 32 * 1024;
+
+// A cell that is shut down: from SIGTERM to SIGKILL for its tasks, where nobody says otherwise;
+// then for what is dirty to get to the disk. Who has given the order waits for both, and a little.
+inline constexpr std::uint64_t tasks_end_max_ns = 2 * ns_per_s;
+inline constexpr std::uint64_t flush_max_ns = 8 * ns_per_s;
+inline constexpr std::uint64_t cell_end_max_ns = 3 * ns_per_s;
 
 // Environment that the kernel of a cell gives to the tasks it starts.
 inline constexpr const char* env_machine = "HIVE_MACHINE";

@@ -28,6 +28,11 @@ class DiskFile {
     const std::scoped_lock lock(mutex_);
     return written_;
   }
+  // As it was set last.
+  std::int64_t modified_ns() const {
+    const std::scoped_lock lock(mutex_);
+    return modified_ns_;
+  }
   Bytes synced() const {
     const std::scoped_lock lock(mutex_);
     return synced_;
@@ -99,6 +104,7 @@ class DiskFile {
   mutable std::mutex mutex_;
   Bytes written_;
   Bytes synced_;
+  std::int64_t modified_ns_ = 0;
   std::array<std::uint64_t, 4> calls_{};
   std::array<std::pair<int, std::uint64_t>, 4> refused_{};
   unsigned one_fails_in_ = 0;
@@ -145,6 +151,11 @@ class DiskBacking final : public FileBacking {
   Result<std::uint64_t> size() override {
     const std::scoped_lock lock(file_->mutex_);
     return file_->written_.size();
+  }
+  Result<void> set_modified(std::int64_t ns) override {
+    const std::scoped_lock lock(file_->mutex_);
+    file_->modified_ns_ = ns;
+    return {};
   }
 
  private:

@@ -2,7 +2,11 @@
 #include <string>
 
 #include "cell/files/open_files.h"
+#include "cell/files/page_cache.h"
+#include "cell/home/home.h"
 #include "disk_fixture.h"
+#include "mapped_node.h"
+#include "memory_frames.h"
 
 namespace hive::cell::test {
 namespace {
@@ -28,8 +32,18 @@ class FilesOpen : public DiskTest {
     return *open.find(client, handle)->content;
   }
 
-  DirectContents contents;
-  OpenFiles open{contents};
+  static constexpr std::uint32_t frames = 64;
+  const machine::Layout layout = machine::make_layout(2, frames * machine::page_bytes);
+  hive::test::MappedNode kernel{layout, self};
+  TaggedHeap heap{kernel.heap(), kernel.heap_bytes()};
+  MemoryFrames memory{frames};
+  const std::unique_ptr<Home> home =
+      *Home::create({.self = self, .layout = layout, .heap = &heap, .memory = &memory, .log = {}});
+  // Nothing is written back before it has to be.
+  const std::unique_ptr<PageCache> cache =
+      *PageCache::create({.heap = &heap, .frames = home.get(), .node_frames = frames,
+                          .self = self, .dirty_age_ns = 3600 * ns_per_s});
+  OpenFiles open{*cache};
 };
 
 TEST_F(FilesOpen, ContentIsThatOfTheHostsFile) {
@@ -79,6 +93,9 @@ TEST_F(FilesOpen, TheLastOneToCloseBuriesWhatHasNoName) {
   EXPECT_EQ(text(content(another, *second), 0, 10), "still");
   EXPECT_EQ(open.close_all(another), std::vector{file->number});
   EXPECT_EQ(errno_in(open.open(*store, one, file->number)), ENOENT) << "it is being buried";
+  EXPECT_EQ(cache->counts().dirty, 1U);
+  EXPECT_TRUE(cache->forget(file->number));
+  EXPECT_EQ(cache->counts().pages, 0U) << "nobody reads it any more";
   EXPECT_FALSE(open.lose_name(file->number)) << "once is enough";
   ASSERT_TRUE(store->bury(*file));
   open.buried(file->number);

@@ -29,6 +29,7 @@ class StampedFile final : public FileBacking {
   Result<void> fdatasync() override { return {}; }
   Result<void> truncate(std::uint64_t) override { return {}; }
   Result<std::uint64_t> size() override { return pages_ * page; }
+  Result<void> set_modified(std::int64_t) override { return {}; }
 
  private:
   const FileNumber number_;

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import threading
+import time
 import unittest
 
 from filer import Filer
@@ -199,6 +201,116 @@ class Files(MachineTest):
         a.close(fd)
         self.filers[1] = Filer(self, 1)
         self.assertEqual(self.filers[1].content(name), b"acknowledged")
+        self.end()
+
+    def on_disk(self, about):
+        """What the disk of its home has of a file."""
+        path = f"{self.machine.directory}/state/hive/test/disk{about['home']}/files/{about['number']}"
+        with open(path, "rb") as file:
+            return file.read()
+
+    def test_what_was_not_synced_may_go_with_its_home_and_nobody_reads_it_as_if_it_had_not(self):
+        a, _, c = self.filers
+        name = self.root_name_on(0)
+        fd = a.open(name, CREATE, 0o600, 1)
+        synced = b"s" * 200000
+        a.pwrite(fd, synced, 0)
+        a.fsync(fd)
+        about = a.fstat(fd)
+        self.assertEqual(self.on_disk(about), synced)
+        reader = c.open(name)
+        closed = c.open(name, os.O_RDWR)
+        a.pwrite(fd, b"n" * 100000, 150000)
+        c.pwrite(closed, b"n" * 5000, 300000)
+        c.close(closed)
+        self.assertEqual(c.pread(reader, 1 << 20, 0),
+                         b"s" * 150000 + b"n" * 100000 + bytes(50000) + b"n" * 5000)
+        self.kill(1)
+        self.assert_errno(errno.EIO, a.pread, fd, 10, 0)
+        self.assert_errno(errno.EIO, a.fsync, fd)
+        self.assert_errno(errno.EIO, c.pread, reader, 10, 0)
+        self.wait_back(1, 2)
+        # A cell that was slow to die has written back some of it.
+        left = self.on_disk(about)
+        self.assertGreaterEqual(len(left), len(synced))
+        self.assertEqual(left[:150000], synced[:150000])
+        self.assertLessEqual(set(left[150000:200000]), set(b"sn"))
+        self.assertLessEqual(set(left[200000:]), set(b"n\0"))
+        for filer in (a, c):
+            self.assertEqual(filer.content(name), left)
+            self.assertEqual(filer.stat(name)["size"], len(left))
+        self.assert_errno(errno.EIO, a.pwrite, fd, b"x", 0)
+        self.filers = [a, c]
+        self.end()
+
+    def test_what_is_cached_outlives_a_drain_and_a_shutdown(self):
+        a, _, c = self.filers
+        written = {}
+        for home in range(self.CELLS):
+            for filer in (a, c):
+                name = self.root_name_on((home + 1) % self.CELLS, f"h{home}-{filer.cell}-")
+                fd = filer.open(name, CREATE, 0o600, home)
+                written[name] = os.urandom(70000 + home)
+                filer.pwrite(fd, written[name], 0)
+                if filer is c:
+                    filer.close(fd)
+                else:
+                    filer.utimens(name, 5, 10**18 + home)
+        self.machine.hive("reboot", 1, "--name", "test")
+        self.wait_back(1, 2)
+        for name, content in written.items():
+            self.assertEqual(c.content(name), content, name)
+        self.filers = [a, c]
+        self.end()
+        self.machine.boot(cells=self.CELLS)
+        self.filers = [Filer(self, 1)]
+        for name, content in written.items():
+            self.assertEqual(self.filers[0].content(name), content, name)
+            about = self.filers[0].stat(name)
+            if "-0-" in name:
+                self.assertEqual(about["modified"], 10**18 + about["home"], name)
+        self.end()
+
+    def test_what_a_home_acknowledged_while_it_was_being_drained_is_there(self):
+        a, _, c = self.filers
+        name = self.root_name_on(0)
+        fd = a.open(name, CREATE, 0o600, 1)
+        a.pwrite(fd, b"x", 0)
+        drain = threading.Thread(target=self.machine.hive, args=("drain", 1, "--name", "test"))
+        drain.start()
+        acknowledged = 1
+        with self.assertRaises(OSError) as ended:
+            while True:
+                acknowledged += a.pwrite(fd, b"x" * 999, acknowledged)
+        self.assertIn(ended.exception.errno, (errno.EIO, errno.EHOSTDOWN))
+        drain.join()
+        self.machine.hive("reboot", 1, "--name", "test")
+        self.wait_back(1, 2)
+        content = c.content(name) if acknowledged <= 1 << 20 else self.on_disk(c.stat(name))
+        self.assertGreaterEqual(len(content), acknowledged)
+        self.assertEqual(content[:acknowledged], b"x" * acknowledged)
+        self.filers = [a, c]
+        self.end()
+
+    def test_status_knows_what_the_disk_does_not(self):
+        a, b, c = self.filers
+        fd = a.open("/f", CREATE, 0o600, 1)
+        before = time.time_ns()
+        a.pwrite(fd, b"x" * 10000, 5000)
+        self.assertEqual(b.stat("/f")["size"], 15000)
+        a.close(fd)
+        about = c.stat("/f")
+        self.assertEqual(about["size"], 15000)
+        self.assertGreaterEqual(about["modified"], before)
+        fd = b.open("/f", os.O_RDWR)
+        b.fsync(fd)
+        self.assertEqual(c.stat("/f"), about)
+        c.utimens("/f", 5, 7)
+        b.pwrite(fd, b"y", 0)
+        self.assertGreater(c.stat("/f")["modified"], about["modified"])
+        c.utimens("/f", 5, 7)
+        b.fsync(fd)
+        self.assertEqual(c.stat("/f")["modified"], 7)
         self.end()
 
     def test_a_cell_that_is_down_costs_its_share_of_names(self):

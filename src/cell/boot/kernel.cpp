@@ -159,7 +159,7 @@ Result<void> Kernel::make_home() {
   files_ = std::make_unique<FileService>(FileService::Parts{
       .self = config_.self, .incarnation = config_.incarnation,
       .disk = config_.disk_path(), .layout = config_.layout, .heap = *heap_, .rpc = *rpc_,
-      .content = contents_,
+      .content = *page_cache_,
       .is_live = [this](CellId cell) { return membership_->live().has(cell); },
       .log = [this](const std::string& line) { log(line); }});
   auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),
@@ -206,7 +206,7 @@ Result<void> Kernel::make_control() {
                             int signal) { return kill_remote(cell, task, signal); },
       .inject = [this](const nlohmann::json& request) { return injection_->inject(request); },
       .takes_tasks = [this] { return takes_tasks(); },
-      .shutdown = [this] { begin_shutdown(CellState::ending, tasks_end_max_ns); },
+      .shutdown = [this] { begin_shutdown(CellState::ending, proto::tasks_end_max_ns); },
       .take_new_monitor =
           [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); },
@@ -231,6 +231,7 @@ Result<void> Kernel::make_control() {
 
 Kernel::~Kernel() {
   if (connector_.joinable()) connector_.join();
+  if (flusher_.joinable()) flusher_.join();
   if (receiver_.joinable()) {
     receiver_.request_stop();
     rpc_->wake_receiver();

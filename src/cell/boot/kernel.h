@@ -12,7 +12,8 @@
 // each has attached back.
 //
 // Threads: control (the main thread), receive (SIPS and the clock), gate workers, RPC servers,
-// detector, errands, those of files, and the one that only sleeps, for the lifelines.
+// detector, errands, those of files and of the page cache, the one that only sleeps, for the
+// lifelines, and at the end the one that flushes files.
 #pragma once
 
 #include <array>
@@ -40,7 +41,6 @@
 #include "cell/control/survey.h"
 #include "cell/diagnostics/injection.h"
 #include "cell/diagnostics/measure.h"
-#include "cell/files/direct_content.h"
 #include "cell/files/file_service.h"
 #include "cell/files/page_cache.h"
 #include "cell/gate/gate_server.h"
@@ -53,9 +53,6 @@
 #include "cell/task/task_table.h"
 
 namespace hive::cell {
-
-// From SIGTERM to SIGKILL, for tasks of a cell that is shut down.
-inline constexpr std::uint64_t tasks_end_max_ns = 2 * ns_per_s;
 
 class Kernel {
  public:
@@ -117,6 +114,7 @@ class Kernel {
   void begin_shutdown(CellState state, std::uint64_t grace_ns);
   Result<void> takes_tasks() const;
   void continue_shutdown();
+  void flush_files();  // on a thread of its own
 
   Result<void> kill_remote(CellId cell, std::uint64_t task, int signal);
   void serve_rpc();
@@ -145,7 +143,6 @@ class Kernel {
   std::optional<Names> names_;
   std::unique_ptr<Errands> errands_;
   std::unique_ptr<NameService> name_service_;
-  DirectContents contents_;
   std::unique_ptr<FileService> files_;
   std::unique_ptr<GateServer> gates_;
   std::optional<Clients> clients_;
@@ -172,6 +169,9 @@ class Kernel {
   bool joined_ = false;                     // `connected` was told
   std::uint64_t join_deadline_ns_ = 0;      // not zero: up by then, or this node is given up
   std::uint64_t shutdown_deadline_ns_ = 0;  // not zero: tasks are being ended
+  std::uint64_t flush_deadline_ns_ = 0;     // not zero: tasks have ended, files are being flushed
+  bool files_flushed_ = false;
+  std::thread flusher_;
   std::atomic<bool> loop_done_{false};
   std::jthread receiver_;
 };

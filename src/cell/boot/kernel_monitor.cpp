@@ -9,6 +9,7 @@
 
 #include "cell/boot/kernel.h"
 #include "machine/linux/power.h"
+#include "proto/control.h"
 #include "proto/runtime_dir.h"
 
 namespace hive::cell {
@@ -59,7 +60,7 @@ bool Kernel::take_monitor_message() {
              order["grace_ms"].is_number_unsigned()) {
     begin_shutdown(CellState::draining, order["grace_ms"].get<std::uint64_t>() * ns_per_ms);
   } else if (op == "shutdown") {
-    begin_shutdown(CellState::ending, tasks_end_max_ns);
+    begin_shutdown(CellState::ending, proto::tasks_end_max_ns);
   }
   return true;
 }

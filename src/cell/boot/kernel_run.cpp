@@ -12,6 +12,7 @@
 #include "cell/boot/opcodes.h"
 #include "machine/fault_point.h"
 #include "machine/linux/power.h"
+#include "proto/control.h"
 #include "proto/runtime_dir.h"
 
 namespace hive::cell {
@@ -123,8 +124,8 @@ void Kernel::on_torn(std::span<const ClientId> clients, std::string_view segment
   });
 }
 
-// Ends the tasks, and then the cell. While the tasks have their time the cell serves on, but takes
-// no new ones.
+// Ends the tasks, brings what is dirty to the disk, and ends the cell. While the tasks have their
+// time the cell serves on, but takes no new ones.
 void Kernel::begin_shutdown(CellState state, std::uint64_t grace_ns) {
   header_->state.store(static_cast<std::uint32_t>(state));
   const std::uint64_t deadline_ns = now_ns() + grace_ns;
@@ -144,9 +145,30 @@ void Kernel::begin_shutdown(CellState state, std::uint64_t grace_ns) {
 void Kernel::continue_shutdown() {
   if (tasks_->size() == 0 && now_ns() < shutdown_deadline_ns_) shutdown_deadline_ns_ = 1;
   if (now_ns() < shutdown_deadline_ns_) return;
-  tasks_->kill_all();
+  if (flush_deadline_ns_ == 0) {
+    tasks_->kill_all();
+    flush_deadline_ns_ = now_ns() + proto::flush_max_ns;
+    flusher_ = std::thread([this] { flush_files(); });
+  }
+  if (!files_flushed_) {
+    if (now_ns() < flush_deadline_ns_) return;
+    log("the disk takes too long: what was written last and not synced is lost");
+  }
   loop_done_ = true;
   loop_->stop();
+}
+
+// First nobody's write is acknowledged any more, also of tasks on other cells; then all that was
+// is written back. A thread that the disk keeps for longer ends with the process.
+void Kernel::flush_files() {
+  files_->stop();
+  if (auto done = page_cache_->flush_all(flush_deadline_ns_); !done) {
+    log("files could not be flushed: " + done.error().message());
+  }
+  loop_->post([this] {
+    files_flushed_ = true;
+    continue_shutdown();
+  });
 }
 
 Result<void> Kernel::takes_tasks() const {

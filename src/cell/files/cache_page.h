@@ -46,10 +46,14 @@ struct CacheFile {
   FileNumber number = 0;
   std::unique_ptr<FileBacking> backing;  // thread-safe
   std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;  // since 1970; 0: as on the disk. Write-back puts it there
+  std::int64_t changed_ns = 0;   // the same, as nobody can set it
+  bool is_gone = false;          // it is being removed: no page comes any more
   std::uint32_t opens = 0;
   std::uint32_t first_frame = no_frame;  // the list of its frames
   std::uint32_t frames = 0;
   std::map<std::uint32_t, std::uint32_t> dirty;  // page -> frame
+  std::uint32_t writing = 0;                     // pages in batches
 
   // Who is at work on it. Reads and read-ahead go beside each other and beside one write; a
   // truncation goes alone.
@@ -63,6 +67,7 @@ struct CacheFile {
   // To be told by the next flush.
   std::optional<Error> failed;
   Error last_failure = error(Code::host, "a page could not be written back", -1, EIO);
+  std::uint64_t written = 0;  // when its disk was changed last, by the cache's count
   std::uint64_t synced = 0;  // all that was written back by then, by the cache's count, is on disk
   std::uint64_t sync_failures = 0;
 

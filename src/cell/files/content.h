@@ -3,7 +3,7 @@
 //   auto content = cache.open(number, [&] { return HostFile::open(path); });  // page_cache.h
 //   if (auto done = (*content)->write(offset, bytes); !done) return errno_of(done.error());
 //   ... (*content)->flush();  // fsync
-//   content->reset();         // the descriptor is closed; what is dirty is written back in time
+//   content.reset();          // the descriptor is closed; what is dirty is written back in time
 //
 // Errors are values whose `sys_errno` is what POSIX says to the caller. Besides those that a call
 // lists, all can give
@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <hive/error.h>
@@ -83,8 +84,45 @@ class FileBacking {
   virtual Result<void> fdatasync() = 0;
   virtual Result<void> truncate(std::uint64_t bytes) = 0;
   virtual Result<std::uint64_t> size() = 0;
+  // When it was changed last: nanoseconds since 1970. Errors: host.
+  virtual Result<void> set_modified(std::int64_t ns) = 0;
 };
 
 using MakeBacking = std::function<Result<std::unique_ptr<FileBacking>>()>;
+
+// What the disk does not know yet of a file, since its content is cached.
+struct ContentStatus {
+  std::uint64_t bytes = 0;            // the size
+  std::uint64_t unwritten_bytes = 0;  // whole pages
+  std::int64_t modified_ns = 0;       // since 1970; 0: what the disk says
+  std::int64_t changed_ns = 0;        // the same; of the content
+};
+
+// Where content comes from. Thread-safe; open(), forget() and set_modified() block for as long as
+// the disk does.
+class ContentSource {
+ public:
+  virtual ~ContentSource() = default;
+
+  // The same content for everybody who has the file open. `make` is called if the file is not
+  // cached, perhaps for nothing, with no lock held. Errors: those of `make`, and of its size();
+  // not_found, ENOENT (it is being forgotten).
+  virtual Result<std::shared_ptr<FileContent>> open(FileNumber number,
+                                                    const MakeBacking& make) = 0;
+
+  // A file that is about to be removed: its pages go, also the dirty ones, and no new ones come;
+  // who still has the content hears EBADF. Errors: busy, and then the pages go later.
+  virtual Result<void> forget(FileNumber number) = 0;
+
+  // Nothing: the disk knows all. Ask this before the disk: what is known here and written in
+  // between is on the disk by then.
+  virtual std::optional<ContentStatus> status(FileNumber number) const = 0;
+
+  // Of all files.
+  virtual std::uint64_t unwritten_bytes() const = 0;
+
+  // After it was set on the disk: write-back keeps it from now on.
+  virtual void set_modified(FileNumber number, std::int64_t ns) = 0;
+};
 
 }  // namespace hive::cell

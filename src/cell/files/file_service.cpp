@@ -29,6 +29,10 @@ void FileService::run(const std::shared_ptr<Gate>& gate, const TakenRequest& tak
     gate->answer(taken.slot, taken.sequence, answer(request));
   });
   if (posted) return;
+  if (pool_.stopped()) {
+    return gate->answer(taken.slot, taken.sequence,
+                        fail(Code::cell_down, proto::cause::file_refused, self_, EHOSTDOWN));
+  }
   gate->answer(taken.slot, taken.sequence,
                fail(Code::exhausted, proto::cause::too_many_waiting, self_, EAGAIN));
 }

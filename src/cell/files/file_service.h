@@ -6,7 +6,8 @@
 //   files.start();                          // finishes what the last kernel has begun
 //   files.remove_client(client);            // after gates.remove(client)
 //   files.settle();                         // when cells have come or gone
-//   files.stop();                           // before the rpc and the heap go
+//   files.stop();                           // before the cache is flushed for the last time, and
+//                                           // before the rpc and the heap go
 //
 // Requests run on a pool of threads, orders of other homes on another (home_orders.h), and what
 // has to be settled with other homes on a third. Nothing here runs on a gate worker or on the
@@ -53,6 +54,8 @@ class FileService final : public FileRequests {
 
   void serve() { orders_.serve(); }
   void start() { settle(); }
+  // Ends what is being done; what is asked from then on is told that the cell is down. Blocks for
+  // as long as the disk does. Any thread, one at a time.
   void stop();
 
   void run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) override;

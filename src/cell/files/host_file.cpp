@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/time.h"
+
 namespace hive::cell {
 namespace {
 
@@ -67,6 +69,14 @@ Result<std::uint64_t> HostFile::size() {
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) return failure(errno, "the host's file has no size");
   return static_cast<std::uint64_t>(status.st_size);
+}
+
+Result<void> HostFile::set_modified(std::int64_t ns) {
+  constexpr auto second = static_cast<std::int64_t>(ns_per_s);
+  const std::int64_t part = (ns % second + second) % second;  // also before 1970
+  const timespec times[2] = {{0, UTIME_OMIT}, {(ns - part) / second, part}};
+  if (::futimens(fd_.get(), times) == 0) return {};
+  return failure(errno, "the host's file takes no time");
 }
 
 }  // namespace hive::cell

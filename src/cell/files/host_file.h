@@ -22,6 +22,7 @@ class HostFile final : public FileBacking {
   Result<void> fdatasync() override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<std::uint64_t> size() override;
+  Result<void> set_modified(std::int64_t ns) override;
 
  private:
   const UniqueFd fd_;

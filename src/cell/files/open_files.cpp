@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "cell/files/host_file.h"
+
 namespace hive::cell {
 
 Result<std::shared_ptr<OpenFiles::Shared>> OpenFiles::enter(ClientId client, FileNumber number) {
@@ -30,7 +32,7 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
       auto content = source_.open(number, [&]() -> Result<std::unique_ptr<FileBacking>> {
         auto file = store.open_content(number);
         if (!file) return fail(file.error());
-        return std::make_unique<OpenHostFile>(std::move(*file));
+        return std::make_unique<HostFile>(std::move(*file));
       });
       if (!content || !generation) {
         opened = fail(content ? generation.error() : content.error());
@@ -115,12 +117,6 @@ void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
   }
-}
-
-std::shared_ptr<FileContent> OpenFiles::content_of(FileNumber number) const {
-  const std::scoped_lock lock(mutex_);
-  const auto found = files_.find(number);
-  return found == files_.end() ? nullptr : found->second->content;
 }
 
 std::size_t OpenFiles::count() const {

@@ -4,14 +4,13 @@
 // Any thread. The mutex is held for looking only; content is opened with that of the one file.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <vector>
 
-#include "cell/files/direct_content.h"
+#include "cell/files/content.h"
 #include "cell/files/disk_store.h"
 #include "cell/home/types.h"
 
@@ -45,8 +44,6 @@ class OpenFiles {
   // Descriptors that were opened before see an error from now on.
   void set_generation(FileNumber number, std::uint64_t generation);
 
-  // The content of a file that somebody has open, or null.
-  std::shared_ptr<FileContent> content_of(FileNumber number) const;
   std::size_t count() const;
 
  private:

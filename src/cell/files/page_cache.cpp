@@ -77,6 +77,10 @@ Failure PageCache::takes_too_long() const {
   return failure(Code::busy, EAGAIN, "I/O on these pages takes too long");
 }
 
+Failure PageCache::is_gone() const {
+  return failure(Code::bad_argument, EBADF, "the file was removed");
+}
+
 Result<std::shared_ptr<FileContent>> PageCache::open(FileNumber number, const MakeBacking& make) {
   HIVE_CHECK(number != 0);
   Lock lock(mutex_);
@@ -99,6 +103,7 @@ Result<std::shared_ptr<FileContent>> PageCache::open(FileNumber number, const Ma
     }
   }
   const FileRef& file = known->second;
+  if (file->is_gone) return failure(Code::not_found, ENOENT, "the file is being removed");
   if (file->opens++ == 0) std::erase(idle_, number);
   return std::make_shared<Content>(*this, file);
 }
@@ -118,14 +123,38 @@ bool PageCache::let_go_locked(const File& file) {
   return true;
 }
 
-Result<void> PageCache::flush_all() {
+Result<void> PageCache::forget(FileNumber number) {
+  FileRef file;
+  Lock lock(mutex_);
+  const auto known = files_.find(number);
+  if (known == files_.end()) return {};
+  file = known->second;
+  file->is_gone = true;
+  if (auto begun = begin_alone(lock, *file); !begun) return begun;
+  drop_pages(lock, *file, 0);
+  end_alone_locked(*file);
+  (void)let_go_locked(*file);
+  lock.unlock();
+  return {};
+}
+
+Result<void> PageCache::flush_all(std::uint64_t deadline_ns) {
   std::vector<FileRef> all;
   {
     const Lock lock(mutex_);
-    for (const auto& [number, file] : files_) all.push_back(file);
+    for (const auto& [number, file] : files_) {
+      if (is_unflushed_locked(*file)) all.push_back(file);
+    }
+  }
+  // First to the host, where it outlives this cell, and then to the disk. Errors are told below.
+  for (const FileRef& file : all) {
+    if (now_ns() >= deadline_ns) break;
+    Lock lock(mutex_);
+    (void)write_dirty(lock, *file, last_count_);
   }
   Result<void> first;
   for (const FileRef& file : all) {
+    if (now_ns() >= deadline_ns) return failure(Code::timed_out, ETIMEDOUT, "the disk is slow");
     if (auto done = flush(*file); !done && first) first = done;
   }
   return first;
@@ -197,6 +226,38 @@ void PageCache::retire(Lock& lock) {
 }
 
 // --- the books ----------------------------------------------------------------------------------
+
+std::optional<ContentStatus> PageCache::status(FileNumber number) const {
+  const Lock lock(mutex_);
+  const auto known = files_.find(number);
+  if (known == files_.end()) return std::nullopt;
+  const File& file = *known->second;
+  return ContentStatus{.bytes = file.size,
+                       .unwritten_bytes = (file.dirty.size() + file.writing) * machine::page_bytes,
+                       .modified_ns = file.modified_ns,
+                       .changed_ns = file.changed_ns};
+}
+
+std::uint64_t PageCache::unwritten_bytes() const {
+  const Lock lock(mutex_);
+  std::uint64_t pages = due_.size();
+  for (const auto& [number, file] : files_) pages += file->writing;
+  return pages * machine::page_bytes;
+}
+
+// Where nothing was written, the disk says it already.
+void PageCache::set_modified(FileNumber number, std::int64_t ns) {
+  FileRef file;
+  Lock lock(mutex_);
+  const auto known = files_.find(number);
+  if (known == files_.end() || known->second->modified_ns == 0) return;
+  file = known->second;
+  file->modified_ns = ns;
+  ++file->readers;  // it stays
+  stamp(lock, *file);
+  end_read_locked(*file);
+  lock.unlock();
+}
 
 PageCache::Counts PageCache::counts() const {
   const Lock lock(mutex_);

@@ -19,7 +19,8 @@
 //  7. A failed write-back leaves the page as dirty as it was. A failed sync makes dirty again what
 //     was written since the last one that succeeded, as far as it is still cached.
 //
-// Thread-safety: any thread. open(), flush_all(), reclaim() block for as long as the disk does.
+// Thread-safety: any thread. open(), forget(), set_modified(), flush_all(), reclaim() block for as
+// long as the disk does.
 // Lock order: mutex_, then the memory home's (check() only).
 #pragma once
 
@@ -53,7 +54,7 @@ inline constexpr std::uint32_t ahead_pages_max = 32;
 inline constexpr std::size_t ahead_jobs_max = 64;
 inline constexpr std::size_t idle_files_max = 256;  // that nobody has open, and that stay cached
 
-class PageCache final : public FrameReclaimer {
+class PageCache final : public FrameReclaimer, public ContentSource {
  public:
   // Rules that a test breaks, to see that they are needed.
   struct Sabotage {
@@ -80,11 +81,16 @@ class PageCache final : public FrameReclaimer {
   // What is dirty is lost; flush_all() comes before. No content is open any more.
   ~PageCache() override;
 
-  // The same content for everybody who has the file open. `make` is called if the file is not
-  // cached, perhaps for nothing, with no lock held. Errors: those of `make`, and of its size().
-  Result<std::shared_ptr<FileContent>> open(FileNumber file, const MakeBacking& make);
-  // Flushes every file, also after an error; returns the first one.
-  Result<void> flush_all();
+  Result<std::shared_ptr<FileContent>> open(FileNumber number, const MakeBacking& make) override;
+  Result<void> forget(FileNumber number) override;
+  std::optional<ContentStatus> status(FileNumber number) const override;
+  std::uint64_t unwritten_bytes() const override;
+  void set_modified(FileNumber number, std::int64_t ns) override;
+
+  // Flushes every file that has been written since its last flush, also after an error; returns
+  // the first one. Errors: those of flush(); timed_out (the next file would have come after that,
+  // by now_ns()).
+  Result<void> flush_all(std::uint64_t deadline_ns = ~std::uint64_t{0});
 
   bool reclaim(machine::PageRange range) override;
   Result<void> check() const override;
@@ -130,6 +136,7 @@ class PageCache final : public FrameReclaimer {
     return fail(code, cause, parts_.self, sys_errno);
   }
   Failure takes_too_long() const;
+  Failure is_gone() const;
 
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
   // One or more frames, at most so many. Releases the lock.
@@ -220,6 +227,10 @@ class PageCache final : public FrameReclaimer {
   Result<void> flush(File& file);
   Result<void> write_dirty(Lock& lock, File& file, std::uint64_t since_max);
   Result<void> sync(Lock& lock, File& file);
+  // Whether there is anything for flush().
+  bool is_unflushed_locked(const File& file) const;
+  // The disk has the time of the file's last change. Returns with the lock.
+  void stamp(Lock& lock, File& file);
   bool has_dirty_locked(const File& file, std::uint64_t since_max) const;
   FileRef ref_locked(const File& file) const { return files_.at(file.number); }
 

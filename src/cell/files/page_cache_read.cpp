@@ -143,6 +143,7 @@ bool PageCache::wait_for_fill(Lock& lock, File& file, std::uint32_t page) {
 Result<void> PageCache::begin_read(Lock& lock, File& file) {
   const bool may = wait(lock, [&file] { return !file.alone && file.waits_alone == 0; });
   if (!may) return takes_too_long();
+  if (file.is_gone) return is_gone();
   ++file.readers;
   return {};
 }
@@ -178,7 +179,7 @@ void PageCache::note_read_locked(const FileRef& file, std::uint64_t offset, std:
 // Errors are for who wants the page.
 void PageCache::read_ahead(Lock& lock, const Ahead& job) {
   File& file = *job.file;
-  if (file.opens == 0 || file.alone || file.waits_alone > 0) return;
+  if (file.opens == 0 || file.is_gone || file.alone || file.waits_alone > 0) return;
   ++file.readers;
   for (std::uint32_t i = 0; i < job.count;) {
     const std::uint32_t page = job.page + i;

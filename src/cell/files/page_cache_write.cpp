@@ -21,6 +21,7 @@ Result<FileContent::Appended> PageCache::write(File& file, std::optional<std::ui
     return !file.writer && !file.alone && file.waits_alone == 0;
   });
   if (!may) return takes_too_long();
+  if (file.is_gone) return is_gone();
   FileContent::Appended done{.offset = offset.value_or(file.size)};
   if (done.offset > content_bytes_max || bytes.size() > content_bytes_max - done.offset) {
     return failure(Code::bad_argument, EFBIG, "a file is not as long as that");
@@ -114,6 +115,7 @@ void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
     if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);
   }
   file.size = std::max(file.size, end);
+  file.modified_ns = file.changed_ns = wall_clock_ns();
 }
 
 // --- alone --------------------------------------------------------------------------------------
@@ -149,7 +151,13 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
   if (auto begun = begin_alone(lock, file); !begun) return begun;
   lock.unlock();
   auto done = file.backing->truncate(bytes);
+  const std::int64_t now = wall_clock_ns();
+  if (done) (void)file.backing->set_modified(now);  // else it is what the host's clock says
   lock.lock();
+  if (done) {
+    file.modified_ns = file.changed_ns = now;
+    file.written = ++last_count_;
+  }
   if (done && bytes < file.size) {
     drop_pages(lock, file, files::pages_of(bytes));
     const std::size_t keep = bytes % page_bytes;
@@ -178,6 +186,7 @@ Result<void> PageCache::drop(File& file) {
   const auto bytes = file.backing->size();
   lock.lock();
   if (bytes) file.size = *bytes;
+  file.modified_ns = file.changed_ns = 0;
   end_alone_locked(file);
   if (!bytes) return fail(bytes.error());
   return {};

@@ -1,10 +1,27 @@
 // What tasks ask about files themselves.
+#include <algorithm>
 #include <cerrno>
-#include <limits>
 
 #include "cell/files/file_service.h"
 
 namespace hive::cell {
+namespace {
+
+constexpr std::uint64_t page_bytes = machine::page_bytes;
+
+// What the disk said, with what it does not know yet.
+void add_cached(const ContentStatus& cached, proto::FileStatus& status) {
+  status.bytes = cached.bytes;
+  if (cached.modified_ns != 0) status.modified_ns = cached.modified_ns;
+  status.changed_ns = std::max(status.changed_ns, cached.changed_ns);
+  // Which of it lies where the disk has blocks already is not known: no more than a file without
+  // holes would have.
+  const std::uint64_t whole = (cached.bytes + page_bytes - 1) / page_bytes * page_bytes;
+  const std::uint64_t most = std::min(status.disk_bytes + cached.unwritten_bytes, whole);
+  status.disk_bytes = std::max(status.disk_bytes, most);
+}
+
+}  // namespace
 
 FileService::Answer FileService::open(DiskStore& store, const Request& request) {
   const auto handle = open_.open(store, request.client(), request.arg(0));
@@ -54,6 +71,7 @@ FileService::Answer FileService::write(const Request& request) {
   const auto data = text_of(request, bytes, proto::gate_data_bytes);
   if (!data) return fail(data.error());
   const auto from = std::as_bytes(std::span(*data));
+  file_step();
   if (request.arg(3) != 0) {
     const auto appended = opened->content->append(from);
     if (!appended) return fail(appended.error());
@@ -68,6 +86,7 @@ FileService::Answer FileService::resize(const Request& request) {
   const auto opened = open_.find(request.client(), request.arg(0));
   if (!opened) return fail(opened.error());
   if (request.arg(1) > proto::file_bytes_max) return fail_errno(EFBIG);
+  file_step();
   if (auto done = opened->content->truncate(request.arg(1)); !done) return fail(done.error());
   return GateValues{};
 }
@@ -79,7 +98,9 @@ FileService::Answer FileService::sync(DiskStore& store, const Request& request) 
   }
   const auto opened = open_.find(request.client(), request.arg(0));
   if (!opened) return fail(opened.error());
+  file_step();
   if (auto done = opened->content->flush(); !done) return fail(done.error());
+  file_step();
   // The file may be new.
   if (auto done = store.sync_objects(); !done) return fail(done.error());
   if (auto still = open_.find(request.client(), request.arg(0)); !still) {
@@ -95,10 +116,11 @@ FileService::Answer FileService::status(DiskStore& store, const Request& request
     if (!opened) return fail(opened.error());
     number = opened->number;
   }
+  const auto cached = parts_.content.status(number);
   auto status = store.status(number);
   if (!status) return fail(status.error());
   status->incarnation = parts_.incarnation;
-  if (const auto content = open_.content_of(number); content) status->bytes = content->size();
+  if (cached) add_cached(*cached, *status);
   return data_answer(request, std::as_bytes(std::span(&*status, 1)), 0);
 }
 
@@ -107,8 +129,12 @@ FileService::Answer FileService::set(DiskStore& store, const Request& request) {
   if (request.arg(1) == proto::file_set_mode) {
     done = store.set_mode(request.arg(0), static_cast<std::uint32_t>(request.arg(2)));
   } else if (request.arg(1) == proto::file_set_times) {
-    done = store.set_times(request.arg(0), static_cast<std::int64_t>(request.arg(2)),
-                           static_cast<std::int64_t>(request.arg(3)));
+    auto modified_ns = static_cast<std::int64_t>(request.arg(3));
+    if (modified_ns == proto::file_time_now) modified_ns = wall_clock_ns();
+    done = store.set_times(request.arg(0), static_cast<std::int64_t>(request.arg(2)), modified_ns);
+    if (done && modified_ns != proto::file_time_omit) {
+      parts_.content.set_modified(request.arg(0), modified_ns);
+    }
   }
   if (!done) return fail(done.error());
   return GateValues{};
@@ -123,11 +149,19 @@ FileService::Answer FileService::read_link(DiskStore& store, const Request& requ
 FileService::Answer FileService::space(DiskStore& store) {
   const auto space = store.space();
   if (!space) return fail(space.error());
-  return GateValues{space->total_bytes, space->free_bytes};
+  // What is cached and dirty may need room of its own.
+  const std::uint64_t unwritten = std::min(parts_.content.unwritten_bytes(), space->free_bytes);
+  return GateValues{space->total_bytes, space->free_bytes - unwritten};
 }
 
 // The file is marked as being buried: nobody opens it any more.
 void FileService::bury(DiskStore& store, const FileEntry& entry) {
+  if (entry.kind == FileKind::file) {
+    // Pages that stay for now are written into a file without a name, and go with it.
+    if (auto done = parts_.content.forget(entry.number); !done) {
+      parts_.log("a file without a name is still cached: " + done.error().message());
+    }
+  }
   if (auto done = store.bury(entry); !done) {
     parts_.log("a file without a name stays until the next start: " + done.error().message());
   }

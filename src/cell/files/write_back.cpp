@@ -15,6 +15,7 @@ namespace {
 constexpr int flush_passes_max = 3;
 // Pages that have failed lately and are looked past for one that has not.
 constexpr int due_looked_at_max = 64;
+constexpr int stamps_max = 3;  // of a file that is changed all the time
 
 }  // namespace
 
@@ -87,6 +88,7 @@ PageCache::Batch PageCache::begin_batch_locked(std::uint32_t frame) {
     page.writing = true;
   }
   file.batches.emplace(batch.number, *std::ranges::min_element(batch.dirty));
+  file.writing += static_cast<std::uint32_t>(batch.frames.size());
   return batch;
 }
 
@@ -111,8 +113,9 @@ bool PageCache::write_back(Lock& lock, const Batch& batch) {
     failed[0] = done.error();
   }
   lock.lock();
+  stamp(lock, file);
   const std::uint64_t now = now_ns();
-  const std::uint64_t written = ++last_count_;
+  const std::uint64_t written = file.written = ++last_count_;
   bool all_good = true;
   for (std::size_t i = 0; i < batch.frames.size(); ++i) {
     Page& page = pages_[batch.frames[i]];
@@ -131,8 +134,21 @@ bool PageCache::write_back(Lock& lock, const Batch& batch) {
     file.failed = *failed[i];
   }
   file.batches.erase(batch.number);
+  file.writing -= static_cast<std::uint32_t>(batch.frames.size());
   changed_.notify_all();
   return all_good;
+}
+
+// Writing has set the time of the host's file to now. Of two who do so at once, the one that comes
+// last sees what the other has left. Errors make a time late, and no content wrong.
+void PageCache::stamp(Lock& lock, File& file) {
+  std::int64_t stamped = 0;
+  for (int i = 0; i < stamps_max && file.modified_ns != stamped; ++i) {
+    stamped = file.modified_ns;
+    lock.unlock();
+    (void)file.backing->set_modified(stamped);
+    lock.lock();
+  }
 }
 
 // --- flush --------------------------------------------------------------------------------------
@@ -148,6 +164,10 @@ Result<void> PageCache::flush(File& file) {
   const Error told = *file.failed;
   file.failed.reset();
   return fail(told);
+}
+
+bool PageCache::is_unflushed_locked(const File& file) const {
+  return !file.dirty.empty() || file.writing > 0 || file.written > file.synced || file.failed;
 }
 
 bool PageCache::has_dirty_locked(const File& file, std::uint64_t since_max) const {
