@@ -12,3 +12,6 @@ hive_sanitizer_skip(address,thread install_consumer_test
   "in a program built without it, the sanitizer's sigaction() comes before libhive's")
 hive_sanitizer_skip(address,thread install_package_test
   "nobody makes packages of a build with a sanitizer")
+hive_sanitizer_skip(thread steps_test
+  "stepping is about the instructions that are delivered; with ThreadSanitizer's in their place a put \
+has not come to its end after ten million, and why is not known yet; kills_test runs the same there")
