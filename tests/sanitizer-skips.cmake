@@ -13,5 +13,5 @@ hive_sanitizer_skip(address,thread install_consumer_test
 hive_sanitizer_skip(address,thread install_package_test
   "nobody makes packages of a build with a sanitizer")
 hive_sanitizer_skip(thread steps_test
-  "stepping is about the instructions that are delivered; with ThreadSanitizer's in their place a put \
-has not come to its end after ten million, and why is not known yet; kills_test runs the same there")
+  "ThreadSanitizer looks at each byte of a copy by itself: a put has so many steps that to kill it after \
+each of some takes hours; and it is the instructions that are delivered which count")
