@@ -33,14 +33,21 @@ hive_safe_copy:                     # rdi destination, rsi source, rdx n
     addq $8, %rsi
     addq $8, %rdi
     subq $8, %rdx
-3:  testq %rdx, %rdx
+3:  cmpq $4, %rdx
+    jb 6f
+    movl (%rsi), %eax
+    movl %eax, (%rdi)
+    addq $4, %rsi
+    addq $4, %rdi
+    subq $4, %rdx
+6:  testq %rdx, %rdx
     jz 4f
     movb (%rsi), %al
     movb %al, (%rdi)
     incq %rsi
     incq %rdi
     decq %rdx
-    jmp 3b
+    jmp 6b
 4:  movl $1, %eax
     ret
 5:  movq %rdx, %rcx

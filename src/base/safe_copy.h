@@ -11,7 +11,8 @@
 namespace hive {
 
 // Copies n bytes; false if the source (or destination) faulted; then the destination is undefined.
-// Up to safe_copy_ordered_max bytes are loaded in the order of their addresses, 16 at a time.
+// Up to safe_copy_ordered_max bytes are loaded in the order of their addresses, 16 at a time. One
+// aligned word of 4 or 8 bytes is loaded as a whole.
 inline constexpr std::size_t safe_copy_ordered_max = 256;
 bool safe_copy(void* destination, const void* source, std::size_t n) noexcept;
 

@@ -1,13 +1,17 @@
 #include "base/safe_copy.h"
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/time.h"
 
 namespace hive {
 namespace {
@@ -43,6 +47,32 @@ TEST_F(SafeCopy, CopiesEveryLengthAndAlignmentWhole) {
       ASSERT_EQ(out[length], std::byte{0xee}) << "one byte too many";
     }
   }
+}
+
+template <class Word>
+void expect_whole_words() {
+  std::atomic<Word> word{0};
+  std::atomic<bool> done{false};
+  std::thread changer([&] {
+    for (Word next = 0; !done.load(std::memory_order_relaxed); next = static_cast<Word>(~next)) {
+      word.store(next, std::memory_order_relaxed);
+      for (int i = 0; i < 20; ++i) cpu_relax();  // the reader keeps the line for most of the time
+    }
+  });
+  int torn = 0;
+  for (int i = 0; i < 2'000'000; ++i) {
+    Word seen = 0;
+    EXPECT_TRUE(safe_copy(&seen, &word, sizeof seen));
+    if (seen != 0 && seen != static_cast<Word>(~Word{0})) ++torn;
+  }
+  done.store(true);
+  changer.join();
+  EXPECT_EQ(torn, 0);
+}
+
+TEST_F(SafeCopy, AWordThatChangesIsSeenWhole) {
+  expect_whole_words<std::uint32_t>();
+  expect_whole_words<std::uint64_t>();
 }
 
 TEST_F(SafeCopy, ABusErrorAtAnyByteIsAReturnValue) {
