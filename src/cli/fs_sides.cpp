@@ -15,22 +15,17 @@
 #include "cli/fs_access.h"
 #include "cli/fs_tree.h"
 #include "cli/table.h"
+#include "proto/files.h"
 
 namespace hive::cli {
 namespace {
 
 constexpr std::size_t chunk_bytes = 1 << 20;
-constexpr mode_t mode_bits = 07777;
 constexpr mode_t owner_writes = 0700;  // a directory that is being filled
 
 tl::unexpected<monitor::Refusal> host_refusal(const std::string& path) {
   return monitor::refuse(monitor::exit_failed,
                          fmt::format("{}: {}", printable(path), std::strerror(errno)));
-}
-
-std::int64_t ns_of(const timespec& time) {
-  return static_cast<std::int64_t>(time.tv_sec) * static_cast<std::int64_t>(ns_per_s) +
-         time.tv_nsec;
 }
 
 class HostSide final : public TreeSide {
@@ -46,7 +41,7 @@ class HostSide final : public TreeSide {
                  : S_ISLNK(about.st_mode) ? FileKind::link
                                           : FileKind::file;
     info->is_special = info->kind == FileKind::file && !S_ISREG(about.st_mode);
-    info->mode = about.st_mode & mode_bits;
+    info->mode = about.st_mode & proto::file_mode_bits;
     info->bytes = static_cast<std::uint64_t>(about.st_size);
     info->accessed_ns = ns_of(about.st_atim);
     info->modified_ns = ns_of(about.st_mtim);
@@ -121,12 +116,7 @@ class HostSide final : public TreeSide {
     });
   }
   Outcome<void> set_like(const std::string& path, const TreeInfo& like) override {
-    constexpr auto second = static_cast<std::int64_t>(ns_per_s);
-    const auto host_time = [](std::int64_t ns) {
-      const std::int64_t seconds = ns / second - (ns % second < 0 ? 1 : 0);
-      return timespec{seconds, ns - seconds * second};
-    };
-    const std::array times = {host_time(like.accessed_ns), host_time(like.modified_ns)};
+    const std::array times = {wall_timespec(like.accessed_ns), wall_timespec(like.modified_ns)};
     if (::chmod(path.c_str(), like.mode) == 0 &&
         ::utimensat(AT_FDCWD, path.c_str(), times.data(), 0) == 0) {
       return {};

@@ -15,16 +15,8 @@ namespace hive::lib {
 // A disk may be slow.
 inline constexpr std::uint64_t file_call_timeout_ns = 60 * ns_per_s;
 
-struct FileEntry {
-  proto::FileKind kind = proto::FileKind::file;
-  CellId home = -1;
-  std::uint64_t number = 0;
-  bool operator==(const FileEntry&) const = default;
-};
-
-inline Failure fail_errno(int number, int cell = -1) noexcept {
-  return fail(proto::code_of_errno(number), proto::cause::file_refused, cell, number);
-}
+using proto::fail_errno;
+using proto::FileEntry;
 
 // The error with the errno that it is for a program: `when_down` where the cell is down.
 Error with_errno(Error error, int when_down) noexcept;

@@ -13,6 +13,7 @@
 
 #include <hive/error.h>
 #include "base/ids.h"
+#include "proto/causes.h"
 
 namespace hive::proto {
 
@@ -20,10 +21,19 @@ inline constexpr std::size_t file_name_max = 255;   // bytes
 inline constexpr std::size_t file_path_max = 4095;  // bytes; of the target of a link, too
 inline constexpr int file_links_max = 40;           // symbolic links in one walk; then ELOOP
 inline constexpr std::uint64_t file_root = 0;
+inline constexpr std::uint32_t file_mode_bits = 07777;
 inline constexpr std::uint64_t file_bytes_max = (std::uint64_t{1} << 44) - 4096;
 
 enum class FileKind : std::uint8_t { file = 1, directory = 2, link = 3 };
 inline bool is_file_kind(std::uint64_t kind) { return kind >= 1 && kind <= 3; }
+
+// What a name leads to.
+struct FileEntry {
+  FileKind kind = FileKind::file;
+  CellId home = -1;
+  std::uint64_t number = 0;
+  bool operator==(const FileEntry&) const = default;
+};
 
 // How an entry travels in the values of a reply: this word, and the number.
 inline constexpr std::uint64_t pack_entry(FileKind kind, CellId home) {
@@ -85,7 +95,7 @@ inline constexpr std::int64_t file_time_omit = INT64_MIN;
 inline constexpr std::int64_t file_time_now = INT64_MIN + 1;
 
 // What a caller can do about an errno.
-inline Code code_of_errno(int number) {
+inline Code code_of_errno(int number) noexcept {
   switch (number) {
     case ENOENT:
     case ESTALE:
@@ -123,6 +133,11 @@ inline Code code_of_errno(int number) {
     default:
       return Code::host;
   }
+}
+
+// `return fail_errno(ENOENT);`
+inline Failure fail_errno(int number, CellId cell = -1) noexcept {
+  return fail(code_of_errno(number), cause::file_refused, cell, number);
 }
 
 }  // namespace hive::proto

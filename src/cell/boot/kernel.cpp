@@ -153,7 +153,7 @@ Result<void> Kernel::make_home() {
   post_mortem_.emplace(config_, *survey_);
   survey_->note_peer(config_.self, config_.incarnation, ::getpid());
   names_.emplace(config_.self, *local_names_, *survey_, *membership_, *rpc_);
-  errands_ = std::make_unique<Errands>();
+  errands_ = std::make_unique<WorkPool>(errand_threads, errands_max);
   name_service_ = std::make_unique<GateNames>(*names_, *errands_);
 
   files_ = std::make_unique<FileService>(FileService::Parts{

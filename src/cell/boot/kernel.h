@@ -26,13 +26,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/time.h"
+#include "base/work_pool.h"
 #include "cell/boot/config.h"
 #include "cell/boot/published.h"
 #include "cell/boot/takeover.h"
 #include "cell/control/attach_server.h"
 #include "cell/control/clients.h"
 #include "cell/control/control_server.h"
-#include "cell/control/errands.h"
 #include "cell/control/inspection.h"
 #include "cell/control/names.h"
 #include "cell/control/peers.h"
@@ -53,6 +53,11 @@
 #include "cell/task/task_table.h"
 
 namespace hive::cell {
+
+// For work that may block for a while (a call to another cell, a walk through its memory), so that
+// the control thread and the gate workers do not.
+inline constexpr std::size_t errand_threads = 2;
+inline constexpr std::size_t errands_max = 1024;  // that wait
 
 class Kernel {
  public:
@@ -141,7 +146,7 @@ class Kernel {
   std::optional<Survey> survey_;
   std::optional<PostMortem> post_mortem_;
   std::optional<Names> names_;
-  std::unique_ptr<Errands> errands_;
+  std::unique_ptr<WorkPool> errands_;
   std::unique_ptr<NameService> name_service_;
   std::unique_ptr<FileService> files_;
   std::unique_ptr<GateServer> gates_;

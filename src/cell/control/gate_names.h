@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "cell/control/errands.h"
+#include "base/work_pool.h"
 #include "cell/control/names.h"
 #include "cell/gate/name_service.h"
 
@@ -11,7 +11,7 @@ namespace hive::cell {
 
 class GateNames final : public NameService {
  public:
-  GateNames(Names& names, Errands& errands) : names_(names), errands_(errands) {}
+  GateNames(Names& names, WorkPool& errands) : names_(names), errands_(errands) {}
 
   void find(std::string_view name, Found done) override {
     const bool taken = errands_.post(
@@ -27,7 +27,7 @@ class GateNames final : public NameService {
 
  private:
   Names& names_;
-  Errands& errands_;
+  WorkPool& errands_;
 };
 
 }  // namespace hive::cell

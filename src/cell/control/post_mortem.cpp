@@ -1,7 +1,6 @@
 #include "cell/control/post_mortem.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/safe_copy.h"
+#include "base/time.h"
 #include "cell/boot/panic_record.h"
 #include "cell/boot/published.h"
 #include "cell/control/cell_list.h"
@@ -22,12 +22,6 @@ namespace {
 
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
-
-std::uint64_t wall_clock_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
 
 Json votes_of(const Membership::Loss& loss) {
   Json votes = Json::array();
@@ -77,7 +71,7 @@ PostMortem::Noted PostMortem::take(CellId dead) {
 Result<void> PostMortem::write(const Membership::Loss& loss, CellSet survivors) {
   const Noted noted = take(loss.cell);
   if (noted.ended_as_ordered) return {};
-  const std::uint64_t time_ms = wall_clock_ms();
+  const std::uint64_t time_ms = static_cast<std::uint64_t>(wall_clock_ns()) / ns_per_ms;
   Json account = {{"boot", config_.boot_id},
                   {"machine", config_.machine},
                   {"cell", loss.cell},

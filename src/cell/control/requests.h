@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/work_pool.h"
 #include "cell/boot/config.h"
 #include "cell/control/control_server.h"
-#include "cell/control/errands.h"
 #include "cell/control/event_loop.h"
 #include "cell/control/peers.h"
 #include "cell/control/survey.h"
@@ -22,7 +22,7 @@ namespace hive::cell {
 struct RequestContext {
   const Config& config;
   EventLoop& loop;
-  Errands& errands;
+  WorkPool& errands;
   Survey& survey;
   TaskTable& tasks;
   Peers& peers;

@@ -95,7 +95,7 @@ Result<FileEntry> DiskStore::make_named(FileNumber directory, std::string_view n
   if (auto noted = note_loss(directory, name, entry); !noted) return fail(noted.error());
   Result<void> made;
   if (kind == FileKind::file) {
-    if (auto content = make_content(*number, mode); !content) made = fail(content.error());
+    made = make_content(*number, mode);
   } else {
     file_step();
     const int failed =
@@ -119,8 +119,7 @@ Result<void> DiskStore::link(FileNumber directory, std::string_view name, const 
   const std::scoped_lock lock(names_mutex_);
   if (auto free = check_free(directory, name); !free) return free;
   if (auto noted = note_loss(directory, name, entry); !noted) return noted;
-  auto put = put_name(directory, name, entry);
-  return put;
+  return put_name(directory, name, entry);
 }
 
 Result<FileEntry> DiskStore::unlink(FileNumber directory, std::string_view name) {
@@ -159,11 +158,7 @@ Result<FileEntry> DiskStore::remove_directory(FileNumber directory, std::string_
 Result<void> DiskStore::forget_name(FileNumber directory, std::string_view name,
                                     const FileEntry& entry) {
   const std::scoped_lock lock(names_mutex_);
-  const auto found = lookup_locked(directory, name);
-  if (!found && found.error().sys_errno != ENOENT) return fail(found.error());
-  if (found && *found == entry) {
-    if (auto erased = erase_name(directory, name); !erased) return erased;
-  }
+  if (auto erased = erase_name_of(directory, name, entry); !erased) return erased;
   return forget_locked(entry);
 }
 
@@ -240,11 +235,7 @@ Result<void> DiskStore::end_move(const FileEntry& entry, bool is_there) {
   if (found == pending_.end() || found->second.what != Pending::What::move) return {};
   const Pending move = found->second;
   if (is_there) {
-    const auto named = lookup_locked(move.directory, move.name);
-    if (!named && named.error().sys_errno != ENOENT) return fail(named.error());
-    if (named && *named == entry) {
-      if (auto erased = erase_name(move.directory, move.name); !erased) return erased;
-    }
+    if (auto erased = erase_name_of(move.directory, move.name, entry); !erased) return erased;
   }
   return forget_locked(entry);
 }
@@ -338,6 +329,13 @@ Result<void> DiskStore::erase_name(FileNumber directory, std::string_view name) 
   file_step();
   if (::unlinkat(names_.get(), place(directory, name).c_str(), 0) == 0) return {};
   return fail_errno(errno);
+}
+
+Result<void> DiskStore::erase_name_of(FileNumber directory, std::string_view name,
+                                      const FileEntry& entry) {
+  const auto found = lookup_locked(directory, name);
+  if (!found) return found.error().sys_errno == ENOENT ? Result<void>() : fail(found.error());
+  return *found == entry ? erase_name(directory, name) : Result<void>();
 }
 
 Result<void> DiskStore::note_loss(FileNumber directory, std::string_view name,

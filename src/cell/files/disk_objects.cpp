@@ -16,25 +16,15 @@
 namespace hive::cell {
 namespace {
 
-constexpr std::uint32_t mode_bits = 07777;
 constexpr std::uint64_t host_block_bytes = 512;  // of st_blocks
-constexpr std::uint64_t ns_of_s = ns_per_s;
 
 // What the cell itself needs, also where the mode does not have it.
 std::uint32_t needed(FileKind kind) { return kind == FileKind::directory ? 0700 : 0600; }
 
-std::int64_t ns_of(const timespec& time) {
-  return static_cast<std::int64_t>(time.tv_sec) * static_cast<std::int64_t>(ns_of_s) +
-         time.tv_nsec;
-}
-
 timespec host_time(std::int64_t ns) {
   if (ns == proto::file_time_omit) return {0, UTIME_OMIT};
   if (ns == proto::file_time_now) return {0, UTIME_NOW};
-  constexpr auto second = static_cast<std::int64_t>(ns_of_s);
-  std::int64_t seconds = ns / second;
-  if (ns % second < 0) --seconds;
-  return {seconds, ns - seconds * second};
+  return wall_timespec(ns);
 }
 
 std::string mode_note(FileNumber number) { return std::to_string(number) + ".m"; }
@@ -71,7 +61,7 @@ Result<proto::FileStatus> DiskStore::status(FileNumber number) const {
   proto::FileStatus status;
   status.kind = static_cast<std::uint8_t>(kind);
   status.home = static_cast<std::uint8_t>(self_);
-  status.mode = static_cast<std::uint16_t>(about.st_mode & mode_bits);
+  status.mode = static_cast<std::uint16_t>(about.st_mode & proto::file_mode_bits);
   status.number = number;
   status.bytes = kind == FileKind::directory ? 0 : static_cast<std::uint64_t>(about.st_size);
   status.disk_bytes = static_cast<std::uint64_t>(about.st_blocks) * host_block_bytes;
@@ -80,7 +70,8 @@ Result<proto::FileStatus> DiskStore::status(FileNumber number) const {
   status.changed_ns = ns_of(about.st_ctim);
   if (kind == FileKind::link) return status;
   if (const auto mode = attributes_.read(mode_note(number)); mode) {
-    status.mode = static_cast<std::uint16_t>(std::strtoul(mode->c_str(), nullptr, 8) & mode_bits);
+    status.mode = static_cast<std::uint16_t>(std::strtoul(mode->c_str(), nullptr, 8) &
+                                             proto::file_mode_bits);
   }
   const auto now = generation(number);
   if (!now) return fail(now.error());
@@ -94,7 +85,7 @@ Result<void> DiskStore::set_mode(FileNumber number, std::uint32_t mode) {
   const FileKind kind = kind_of(place->about);
   if (kind == FileKind::link) return fail_errno(EINVAL);
   const std::scoped_lock lock(attributes_mutex_);
-  mode &= mode_bits;
+  mode &= proto::file_mode_bits;
   // The note counts where there is one: so it comes first, and goes last.
   const bool is_whole = (mode & needed(kind)) == needed(kind);
   if (!is_whole) {
@@ -175,13 +166,12 @@ Result<void> DiskStore::sync_directory(FileNumber directory) const {
   return fail_errno(errno);
 }
 
-Result<FileNumber> DiskStore::make_content(FileNumber number, std::uint32_t mode) {
+Result<void> DiskStore::make_content(FileNumber number, std::uint32_t mode) {
   constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
   file_step();
   const UniqueFd file(::openat(files_.get(), text(number).c_str(), flags, 0600));
   if (!file) return fail_errno(errno);
-  if (auto set = set_mode(number, mode); !set) return fail(set.error());
-  return number;
+  return set_mode(number, mode);
 }
 
 Result<FileNumber> DiskStore::make_for(CellId namer, std::uint32_t mode) {
@@ -193,9 +183,11 @@ Result<FileNumber> DiskStore::make_for(CellId namer, std::uint32_t mode) {
     const std::scoped_lock lock(names_mutex_);
     if (auto noted = note(pending); !noted) return fail(noted.error());
   }
-  auto made = make_content(*number, mode);
-  if (!made) (void)bury(pending.entry);
-  return made;
+  if (auto made = make_content(*number, mode); !made) {
+    (void)bury(pending.entry);
+    return fail(made.error());
+  }
+  return number;
 }
 
 Result<void> DiskStore::adopt(const FileEntry& entry) {

@@ -14,20 +14,13 @@ namespace {
 
 constexpr FileNumber numbers_at_once = 1024;
 
-Result<UniqueFd> open_folder(int parent, const char* name) {
-  if (::mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return fail_errno(errno);
-  UniqueFd folder(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!folder) return fail_errno(errno);
-  return folder;
-}
-
 Result<FileNumber> number_in(const Notes& notes, const std::string& name, FileNumber otherwise) {
   const auto text = notes.read(name);
   if (!text && text.error().sys_errno == ENOENT) return otherwise;
   if (!text) return fail(text.error());
-  const auto entry = read_entry("f:0:" + *text);
-  if (!entry) return fail_errno(EIO);
-  return entry->number;
+  const auto number = read_file_number(*text);
+  if (!number) return fail_errno(EIO);
+  return *number;
 }
 
 }  // namespace
@@ -36,9 +29,9 @@ Result<std::unique_ptr<DiskStore>> DiskStore::open(const std::string& path, Cell
                                                    std::uint32_t cells) {
   UniqueFd root(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return fail_errno(errno);
-  auto files = open_folder(root.get(), "files");
+  auto files = open_host_folder(root.get(), "files");
   if (!files) return fail(files.error());
-  auto names = open_folder(root.get(), "names");
+  auto names = open_host_folder(root.get(), "names");
   if (!names) return fail(names.error());
   auto notes = Notes::open(root.get(), "notes");
   if (!notes) return fail(notes.error());

@@ -140,7 +140,7 @@ class DiskStore {
   static std::string text(FileNumber number) { return std::to_string(number); }
   Result<bool> exists(const FileEntry& entry) const;
   Result<void> set_host_mode(FileNumber number, FileKind kind, std::uint32_t mode) const;
-  Result<FileNumber> make_content(FileNumber number, std::uint32_t mode);
+  Result<void> make_content(FileNumber number, std::uint32_t mode);
   Result<void> remove_object(const FileEntry& entry);
 
   // With names_mutex_, also for reading the map of what is pending.
@@ -152,6 +152,8 @@ class DiskStore {
   Result<void> put_name(FileNumber directory, std::string_view name, const FileEntry& entry);
   Result<void> replace_name(FileNumber directory, std::string_view name, const FileEntry& entry);
   Result<void> erase_name(FileNumber directory, std::string_view name);
+  // The same where it leads to this object; else nothing.
+  Result<void> erase_name_of(FileNumber directory, std::string_view name, const FileEntry& entry);
   Result<FileEntry> make_named(FileNumber directory, std::string_view name, FileKind kind,
                                std::uint32_t mode, std::string_view target);
   Result<void> check_replaceable(const FileEntry& fresh, const FileEntry& old) const;

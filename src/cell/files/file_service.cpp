@@ -42,8 +42,7 @@ void FileService::remove_client(ClientId client) {
     const auto nameless = open_.close_all(client);
     if (nameless.empty()) return;
     const auto disk = store();
-    if (!disk) return;
-    for (const FileNumber number : nameless) bury(**disk, {FileKind::file, self_, number});
+    if (disk) bury_files(**disk, nameless);
   });
 }
 

@@ -22,11 +22,12 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "base/work_pool.h"
 #include "cell/files/disk_store.h"
 #include "cell/files/home_orders.h"
 #include "cell/files/open_files.h"
-#include "cell/files/work_pool.h"
 #include "cell/gate/file_requests.h"
 
 namespace hive::cell {
@@ -119,6 +120,7 @@ class FileService final : public FileRequests {
   Answer read_link(DiskStore& store, const Request& request);
   Answer space(DiskStore& store);
   void bury(DiskStore& store, const FileEntry& entry);
+  void bury_files(DiskStore& store, const std::vector<FileNumber>& nameless);
 
   // service_settle.cpp
   HomeOrders::Outcome carry_out(CellId from, const FileOrder& order);
@@ -145,8 +147,8 @@ class FileService final : public FileRequests {
   std::set<std::string> in_hand_;        // guarded by hand_mutex_: what a request settles itself
   std::atomic<bool> settle_posted_{false};
   std::atomic<std::uint64_t> settle_again_ns_{0};  // not zero: when next somebody asks after that
-  WorkPool pool_{file_threads_max};
-  WorkPool settler_{1};
+  WorkPool pool_{file_threads_max, file_queue_max};
+  WorkPool settler_{1, file_queue_max};
 };
 
 }  // namespace hive::cell

@@ -20,9 +20,9 @@
 #include <string_view>
 
 #include <hive/error.h>
+#include "base/work_pool.h"
 #include "cell/careful/careful.h"
 #include "cell/files/types.h"
-#include "cell/files/work_pool.h"
 #include "cell/rpc/rpc_endpoint.h"
 
 namespace hive::cell {
@@ -119,7 +119,7 @@ class HomeOrders {
   std::condition_variable changed_;
   std::map<std::uint64_t, Waiting> waiting_;  // guarded by mutex_; by ticket
   std::uint64_t last_ticket_ = 0;             // guarded by mutex_
-  WorkPool lane_{1};
+  WorkPool lane_{1, file_queue_max};
 };
 
 }  // namespace hive::cell

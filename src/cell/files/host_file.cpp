@@ -72,9 +72,7 @@ Result<std::uint64_t> HostFile::size() {
 }
 
 Result<void> HostFile::set_modified(std::int64_t ns) {
-  constexpr auto second = static_cast<std::int64_t>(ns_per_s);
-  const std::int64_t part = (ns % second + second) % second;  // also before 1970
-  const timespec times[2] = {{0, UTIME_OMIT}, {(ns - part) / second, part}};
+  const timespec times[2] = {{0, UTIME_OMIT}, wall_timespec(ns)};
   if (::futimens(fd_.get(), times) == 0) return {};
   return failure(errno, "the host's file takes no time");
 }

@@ -20,6 +20,13 @@ struct CloseDirectory {
 
 }  // namespace
 
+Result<UniqueFd> open_host_folder(int parent, const char* name) {
+  if (::mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return fail_errno(errno);
+  UniqueFd folder(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!folder) return fail_errno(errno);
+  return folder;
+}
+
 Result<std::string> read_host_link(int directory, const std::string& name) {
   std::array<char, note_bytes_max + 1> text;
   const ssize_t length = ::readlinkat(directory, name.c_str(), text.data(), text.size());
@@ -49,10 +56,9 @@ Result<std::vector<std::string>> names_in(int directory, const std::string& name
 }
 
 Result<Notes> Notes::open(int parent, const char* name) {
-  if (::mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return fail_errno(errno);
-  UniqueFd directory(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!directory) return fail_errno(errno);
-  Notes notes(std::move(directory));
+  auto directory = open_host_folder(parent, name);
+  if (!directory) return fail(directory.error());
+  Notes notes(std::move(*directory));
   const auto left = notes.names();
   if (!left) return fail(left.error());
   for (const std::string& one : *left) {

@@ -21,6 +21,8 @@ inline void file_step() { machine::fault_point(machine::FaultPoint::file_step); 
 
 inline constexpr std::size_t note_bytes_max = 4095;
 
+// A directory of the host, made where there is none. Errors: of Linux.
+Result<UniqueFd> open_host_folder(int parent, const char* name);
 // The text of a symbolic link of the host. Errors: not_found with ENOENT; bad_argument with EINVAL
 // (something else is there); host.
 Result<std::string> read_host_link(int directory, const std::string& name);

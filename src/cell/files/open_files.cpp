@@ -55,26 +55,29 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
 
 Result<OpenFiles::Opened> OpenFiles::find(ClientId client, std::uint64_t handle) const {
   const std::scoped_lock lock(mutex_);
-  const auto of_client = clients_.find(client);
-  if (of_client == clients_.end()) return fail_errno(EBADF);
-  const auto found = of_client->second.find(handle);
-  if (found == of_client->second.end()) return fail_errno(EBADF);
-  const auto shared = files_.find(found->second.number);
-  if (shared == files_.end() || shared->second->generation != found->second.generation) {
+  const Opened* opened = opened_locked(client, handle);
+  if (opened == nullptr) return fail_errno(EBADF);
+  const auto shared = files_.find(opened->number);
+  if (shared == files_.end() || shared->second->generation != opened->generation) {
     return fail(Code::lost, proto::cause::file_lost, -1, EIO);
   }
-  return found->second;
+  return *opened;
+}
+
+const OpenFiles::Opened* OpenFiles::opened_locked(ClientId client, std::uint64_t handle) const {
+  const auto of_client = clients_.find(client);
+  if (of_client == clients_.end()) return nullptr;
+  const auto found = of_client->second.find(handle);
+  return found == of_client->second.end() ? nullptr : &found->second;
 }
 
 Result<std::vector<FileNumber>> OpenFiles::close(ClientId client, std::uint64_t handle) {
   const std::scoped_lock lock(mutex_);
-  const auto of_client = clients_.find(client);
-  if (of_client == clients_.end()) return fail_errno(EBADF);
-  const auto found = of_client->second.find(handle);
-  if (found == of_client->second.end()) return fail_errno(EBADF);
+  const Opened* opened = opened_locked(client, handle);
+  if (opened == nullptr) return fail_errno(EBADF);
   std::vector<FileNumber> to_bury;
-  leave_locked(found->second.number, to_bury);
-  of_client->second.erase(found);
+  leave_locked(opened->number, to_bury);
+  clients_[client].erase(handle);
   return to_bury;
 }
 

@@ -55,6 +55,8 @@ class OpenFiles {
     bool nameless = false;
   };
   Result<std::shared_ptr<Shared>> enter(ClientId client, FileNumber number);
+  // Null: the client has no such handle.
+  const Opened* opened_locked(ClientId client, std::uint64_t handle) const;
   void leave_locked(FileNumber number, std::vector<FileNumber>& to_bury);
 
   ContentSource& source_;

@@ -114,4 +114,9 @@ std::optional<FileEntry> read_entry(const std::string& text) {
   return entry;
 }
 
+std::optional<FileNumber> read_file_number(const std::string& text) {
+  FileNumber number = 0;
+  return read_number(text, number) ? std::optional(number) : std::nullopt;
+}
+
 }  // namespace hive::cell

@@ -37,5 +37,6 @@ std::optional<Pending> read_pending(const std::string& key, const std::string& t
 // "kind:home:number", as an entry of a directory has it.
 std::string entry_text(const FileEntry& entry);
 std::optional<FileEntry> read_entry(const std::string& text);
+std::optional<FileNumber> read_file_number(const std::string& text);
 
 }  // namespace hive::cell

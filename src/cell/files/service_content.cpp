@@ -37,7 +37,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
   if (request.gate->is_retired()) ready = fail_errno(EBADF);
   if (ready) return GateValues{*handle, opened->content->size()};
   if (const auto nameless = open_.close(request.client(), *handle); nameless) {
-    for (const FileNumber number : *nameless) bury(store, {FileKind::file, self_, number});
+    bury_files(store, *nameless);
   }
   return fail(ready.error());
 }
@@ -45,7 +45,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
 FileService::Answer FileService::close(DiskStore& store, const Request& request) {
   const auto nameless = open_.close(request.client(), request.arg(0));
   if (!nameless) return fail(nameless.error());
-  for (const FileNumber number : *nameless) bury(store, {FileKind::file, self_, number});
+  bury_files(store, *nameless);
   return GateValues{};
 }
 
@@ -166,6 +166,10 @@ void FileService::bury(DiskStore& store, const FileEntry& entry) {
     parts_.log("a file without a name stays until the next start: " + done.error().message());
   }
   open_.buried(entry.number);
+}
+
+void FileService::bury_files(DiskStore& store, const std::vector<FileNumber>& nameless) {
+  for (const FileNumber number : nameless) bury(store, {FileKind::file, self_, number});
 }
 
 Result<void> FileService::lose(FileNumber number) {

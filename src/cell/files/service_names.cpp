@@ -7,8 +7,6 @@
 namespace hive::cell {
 namespace {
 
-constexpr std::uint32_t mode_bits = 07777;
-
 Result<GateValues> answer_of(const Result<FileEntry>& entry) {
   if (!entry) return fail(entry.error());
   return GateValues{proto::pack_entry(entry->kind, entry->home), entry->number};
@@ -37,7 +35,7 @@ FileService::Answer FileService::lookup(DiskStore& store, const Request& request
 
 FileService::Answer FileService::make(DiskStore& store, const Request& request) {
   const FileNumber directory = request.arg(0);
-  const auto mode = static_cast<std::uint32_t>(request.arg(2) & mode_bits);
+  const auto mode = static_cast<std::uint32_t>(request.arg(2) & proto::file_mode_bits);
   const std::uint64_t home = request.arg(3);
   const std::uint64_t name_length = request.arg(4);
   const std::uint64_t target_length = request.arg(5);

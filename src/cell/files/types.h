@@ -12,21 +12,13 @@
 
 namespace hive::cell {
 
+using proto::fail_errno;
+using proto::FileEntry;
 using proto::FileKind;
 static_assert(proto::file_bytes_max == content_bytes_max);
 
-// What a name leads to.
-struct FileEntry {
-  FileKind kind = FileKind::file;
-  CellId home = -1;
-  FileNumber number = 0;
-  bool operator==(const FileEntry&) const = default;
-};
+inline constexpr std::size_t file_queue_max = 4096;  // pieces of work that wait for a thread
 
-// `return fail_errno(ENOENT);`
-inline Failure fail_errno(int number) {
-  return fail(proto::code_of_errno(number), proto::cause::file_refused, -1, number);
-}
 // The errno of an error of the file system; those of other parts say EIO.
 inline int errno_of(const Error& error) { return error.sys_errno != 0 ? error.sys_errno : EIO; }
 
