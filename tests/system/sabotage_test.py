@@ -115,7 +115,8 @@ class Sabotage(MachineTest):
         self.addCleanup(task.communicate)
         self.addCleanup(task.kill)
         pids = [self.machine.cell(2)["pid"],
-                wait_for(lambda: [t["pid"] for t in self.machine.tasks()], "the task to run")[0]]
+                wait_for(lambda: [t["pid"] for t in self.machine.tasks()
+                                  if t["state"] == "running"], "the task to run")[0]]
         # One that lives on has the output of its task open.
         self.addCleanup(lambda: alive(pids[0]) and os.kill(pids[0], signal.SIGKILL))
         self.machine.hive("fault", "hang-cell", 2, "--name", "test")
