@@ -16,17 +16,19 @@ struct Sabotage {
   bool careful = false;   // remote reads check nothing, and a bus error in one is fatal
   bool fence = false;     // a cell that was voted out is believed dead, and not switched off
   bool barrier = false;   // nobody waits for the others in a recovery
+  bool sequence = false;  // readers in place do not look at the number of the frame
 
   struct Defence {
     const char* name;
     bool Sabotage::*off;
   };
-  static constexpr std::array<Defence, 5> defences() {
+  static constexpr std::array<Defence, 6> defences() {
     return {{{"firewall", &Sabotage::firewall},
              {"discard", &Sabotage::discard},
              {"careful", &Sabotage::careful},
              {"fence", &Sabotage::fence},
-             {"barrier", &Sabotage::barrier}}};
+             {"barrier", &Sabotage::barrier},
+             {"sequence", &Sabotage::sequence}}};
   }
 
   // Turns the defence of this name off. False: there is none.

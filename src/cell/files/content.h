@@ -32,9 +32,9 @@ inline constexpr std::size_t content_call_bytes_max = 64 << 10;
 inline constexpr std::uint64_t content_bytes_max = (std::uint64_t{1} << 44) - 4096;
 inline constexpr std::uint64_t content_wait_max_ns = 30 * ns_per_s;
 
-// Thread-safe. Every call but size() may block for as long as the host's disk does: they belong on
-// workers, never on the receive loop. Writes, appends and truncations of one file happen one after
-// the other; a read beside a write may see a part of it.
+// Thread-safe. Every call but size(), record() and set_generation() may block for as long as the
+// host's disk does: they belong on workers, never on the receive loop. Writes, appends and
+// truncations of one file happen one after the other; a read beside a write may see a part of it.
 class FileContent {
  public:
   virtual ~FileContent() = default;
@@ -65,6 +65,12 @@ class FileContent {
   virtual Result<void> flush() = 0;
 
   virtual std::uint64_t size() const = 0;
+
+  // Where the FileRecord is published (file_record.h), as long as this is not destroyed; 0: the
+  // heap had no room, and nobody reads this file in place.
+  virtual std::uint64_t record() const = 0;
+  // Readers in place that have opened the file with another generation get an error from now on.
+  virtual void set_generation(std::uint64_t generation) = 0;
 
   // Forgets what is cached, also what is dirty: the file is what is on the disk. For a file that
   // nobody can reach any more, and for discard. Errors: busy; host.

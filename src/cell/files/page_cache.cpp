@@ -34,6 +34,12 @@ class PageCache::Content final : public FileContent {
     const Lock lock(cache_.mutex_);
     return file_->size;
   }
+  std::uint64_t record() const override {
+    return reinterpret_cast<std::uintptr_t>(file_->record.get());
+  }
+  void set_generation(std::uint64_t generation) override {
+    if (file_->record) file_->record->generation.store(generation);
+  }
   Result<void> drop() override { return cache_.drop(*file_); }
 
  private:
@@ -43,7 +49,7 @@ class PageCache::Content final : public FileContent {
 
 Result<std::unique_ptr<PageCache>> PageCache::create(Parts parts) {
   HIVE_CHECK(parts.heap != nullptr && parts.frames != nullptr);
-  auto table = CacheTable::create(*parts.heap, parts.node_frames);
+  auto table = CacheTable::create(*parts.heap, parts.node_frames, parts.self);
   if (!table) return fail(table.error());
   if (parts.dirty_pages_high == 0) parts.dirty_pages_high = parts.node_frames / 4;
   auto made = std::unique_ptr<PageCache>(new PageCache(parts, std::move(*table)));
@@ -73,6 +79,11 @@ PageCache::~PageCache() {
   give_back(lock, std::move(spare));
 }
 
+void PageCache::use_marks(std::function<std::shared_ptr<const PageMarks>()> marks) {
+  const Lock lock(mutex_);
+  marks_ = std::move(marks);
+}
+
 Failure PageCache::takes_too_long() const {
   return failure(Code::busy, EAGAIN, "I/O on these pages takes too long");
 }
@@ -97,7 +108,9 @@ Result<std::shared_ptr<FileContent>> PageCache::open(FileNumber number, const Ma
       auto file = std::make_shared<File>();
       file->number = number;
       file->backing = std::move(*backing);
-      file->size = *size;
+      file->record = {parts_.heap->create<FileRecord>(), files::FreeRecord{parts_.heap}};
+      if (file->record) file->record->number = number;
+      file->set_size(*size);
       known->second = std::move(file);
       start_threads_locked();
     }

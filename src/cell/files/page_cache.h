@@ -29,6 +29,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,6 +46,7 @@
 #include "cell/files/cache_table.h"
 #include "cell/files/content.h"
 #include "cell/frames/cache_frames.h"
+#include "cell/frames/page_marks.h"
 
 namespace hive::cell {
 
@@ -91,6 +93,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // the first one. Errors: those of flush(); timed_out (the next file would have come after that,
   // by now_ns()).
   Result<void> flush_all(std::uint64_t deadline_ns = ~std::uint64_t{0});
+
+  // Who tells which pages were read in place; none at first. Called with the cache's mutex held.
+  void use_marks(std::function<std::shared_ptr<const PageMarks>()> marks);
 
   bool reclaim(machine::PageRange range) override;
   Result<void> check() const override;
@@ -240,6 +245,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::condition_variable work_;     // there may be something for the threads
   // All that follows: guarded by mutex_.
   CacheTable table_;
+  std::function<std::shared_ptr<const PageMarks>()> marks_;
   std::vector<Page> pages_;  // by frame
   Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
   std::size_t hand_ = 0;

@@ -114,7 +114,7 @@ void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
   for (const std::uint32_t frame : frames) {
     if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);
   }
-  file.size = std::max(file.size, end);
+  if (end > file.size) file.set_size(end);
   file.modified_ns = file.changed_ns = wall_clock_ns();
 }
 
@@ -128,6 +128,7 @@ Result<void> PageCache::begin_alone(Lock& lock, File& file) {
   --file.waits_alone;
   if (may) {
     file.alone = true;
+    if (file.record) file.record->begin_cut();
     return {};
   }
   changed_.notify_all();
@@ -137,6 +138,7 @@ Result<void> PageCache::begin_alone(Lock& lock, File& file) {
 
 void PageCache::end_alone_locked(File& file) {
   file.alone = false;
+  if (file.record) file.record->end_cut(file.size);
   file.ahead_until = 0;
   changed_.notify_all();
   work_.notify_all();
@@ -172,7 +174,7 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
       unpin_locked({&*frame, 1});
     }
   }
-  if (done) file.size = bytes;
+  if (done) file.set_size(bytes);
   end_alone_locked(file);
   return done;
 }
@@ -185,7 +187,7 @@ Result<void> PageCache::drop(File& file) {
   lock.unlock();
   const auto bytes = file.backing->size();
   lock.lock();
-  if (bytes) file.size = *bytes;
+  if (bytes) file.set_size(*bytes);
   file.modified_ns = file.changed_ns = 0;
   end_alone_locked(file);
   if (!bytes) return fail(bytes.error());

@@ -49,6 +49,8 @@ class FrameTable {
   std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
   bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
              std::uint64_t sequence) const;
+  // Some page of a file, which a reader may see.
+  bool is_cached(std::uint32_t frame) const;
   // The run of that length which has the fewest cached frames, and else only free ones and those
   // that are on their way there. None: segments and locks are everywhere in between.
   std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;

@@ -82,4 +82,12 @@ bool RequestPages::copy(std::uint32_t slot, RequestCopy& out) const noexcept {
   return safe_copy(&out, &requests_->slots[slot], sizeof out);
 }
 
+std::uint32_t RequestPages::used(std::uint32_t entry) const noexcept {
+  std::uint32_t mark = 0;
+  if (!mapped_) return 0;
+  const auto* const marks = reinterpret_cast<const std::uint32_t*>(
+      reinterpret_cast<const std::byte*>(requests_) + proto::gate_used_offset);
+  return safe_load32(&marks[entry % proto::gate_used_words], mark) ? mark : 0;
+}
+
 }  // namespace hive::cell
