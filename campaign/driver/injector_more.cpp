@@ -73,7 +73,14 @@ bool Injector::kill_in_comeback(const Fault& fault, Random& random) {
   if (!joiner.process) return false;
   machine_.watch(joiner);
   ::usleep(static_cast<useconds_t>(pause_us));
-  return joiner.process.signal(SIGKILL);
+  if (!joiner.process.signal(SIGKILL)) return false;
+  // It may have been taken in just before; nobody may find the machine whole before it is gone.
+  const auto is_gone = [&] {
+    const Kernel now = machine_.kernel(first.cell);
+    return now.incarnation > joiner.incarnation || now.died_ns != 0;
+  };
+  while (!is_gone() && monotonic_ns() < deadline_ns && interrupted() == 0) ::usleep(2'000);
+  return true;
 }
 
 bool Injector::kill_monitor() { return machine_.monitor().signal(SIGKILL); }
