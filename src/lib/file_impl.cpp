@@ -4,9 +4,13 @@
 #include <cerrno>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "lib/careful_store.h"
+#include "lib/causes.h"
 
 namespace hive::lib {
 
@@ -102,15 +106,21 @@ Result<std::uint64_t> FileImpl::write_at(std::span<const std::byte> bytes, std::
   const bool append = (flags_ & O_APPEND) != 0;
   if (!append && !bytes.empty() && offset >= proto::file_bytes_max) return fail_errno(EFBIG);
   constexpr std::size_t most = proto::gate_data_bytes;
-  // Copied first, as above.
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(std::min(bytes.size(), most));
+  std::vector<std::byte> buffer;
   std::uint64_t end = offset;
   while (count < bytes.size()) {
     const std::size_t part = std::min(bytes.size() - count, most);
-    std::copy_n(bytes.data() + count, part, buffer.get());
-    const auto values = call({.op = GateOp::file_write,
-                              .args = {handle_, offset + count, part, append ? 1U : 0U},
-                              .data = {buffer.get(), part}});
+    GateCall request{.op = GateOp::file_write,
+                     .args = {handle_, offset + count, part, append ? 1U : 0U},
+                     .data = bytes.subspan(count, part)};
+    // They may lie in a segment, and a fault there must not find us in a call.
+    load_source(request.data.data(), part);
+    auto values = call(request);
+    if (!values && values.error().cause == cause_source) {
+      buffer.assign(request.data.begin(), request.data.end());
+      request.data = buffer;
+      values = call(request);
+    }
     if (!values && count == 0) return fail(values.error());
     if (!values) break;
     const std::size_t written = std::min<std::size_t>((*values)[0], part);

@@ -128,11 +128,11 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   PageCache(Parts parts, CacheTable table);
   void close(File& file);
   bool let_go_locked(const File& file);
-  void start_threads_locked();
+  bool start_threads_locked();
   void work();
   bool work_once(Lock& lock);
   std::uint64_t sleep_until_locked() const;
-  void retire(Lock& lock);
+  bool retire(Lock& lock);
   template <class Ready>
   bool wait(Lock& lock, Ready ready) {
     return changed_.wait_for(lock, std::chrono::nanoseconds(content_wait_max_ns), ready);
@@ -144,8 +144,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Failure is_gone() const;
 
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
-  // One or more frames, at most so many. Releases the lock.
-  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max);
+  // One or more frames, at most so many. Releases the lock. `at_once`: busy where it would have to
+  // write something back, or to wait.
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false);
   struct Sweep {
     Frames clean;
     std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
@@ -201,10 +202,14 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // page_cache_write.cpp
   Result<FileContent::Appended> write(File& file, std::optional<std::uint64_t> offset,
                                       std::span<const std::byte> bytes);
+  bool write_now(File& file, std::uint64_t offset, std::span<const std::byte> bytes);
   Result<std::size_t> write_step(Lock& lock, File& file, std::uint64_t at,
-                                 std::span<const std::byte> bytes);
+                                 std::span<const std::byte> bytes, bool at_once);
   Result<std::size_t> write_missing(Lock& lock, File& file, std::uint64_t at,
-                                    std::span<const std::byte> bytes);
+                                    std::span<const std::byte> bytes, bool at_once);
+  Result<void> fill_around(const File& file, std::span<const std::uint32_t> frames,
+                           std::uint64_t at, std::uint64_t file_bytes,
+                           std::span<const std::byte> bytes);
   void wrote_locked(File& file, std::span<const std::uint32_t> frames, std::uint64_t end);
   Result<void> begin_alone(Lock& lock, File& file);
   void end_alone_locked(File& file);
@@ -254,6 +259,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::size_t in_hand_ = 0;     // frames in the state `moving`
   std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back
   std::unordered_map<FileNumber, FileRef> files_;
+  std::uint64_t let_go_ = 0;     // files that have left `files_`
   std::deque<FileNumber> idle_;  // that nobody has open, longest first
   std::set<std::pair<std::uint64_t, std::uint32_t>> due_;  // when, dirty frame
   std::uint64_t last_count_ = 0;  // of pages becoming dirty, and of batches

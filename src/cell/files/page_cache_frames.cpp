@@ -22,7 +22,8 @@ constexpr std::size_t reclaim_pages_max = 1024;
 
 }  // namespace
 
-Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max) {
+Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max,
+                                                bool at_once) {
   frames_max = std::min(frames_max, batch_pages_max);
   const std::uint64_t deadline = now_ns() + content_wait_max_ns;
   for (int round = 0; round < frame_rounds_max && now_ns() < deadline; ++round) {
@@ -61,6 +62,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       if (!renewed.empty()) return renewed;
       continue;
     }
+    if (at_once) return takes_too_long();
     if (swept.dirty) {
       (void)write_back(lock, begin_batch_locked(*swept.dirty));
       continue;

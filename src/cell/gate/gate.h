@@ -65,6 +65,11 @@ class Gate {
     return requests_.copy_data(slot, out);
   }
 
+  // See RequestPages::data.
+  std::span<const std::byte> data(std::uint32_t slot, std::size_t bytes) const noexcept {
+    return requests_.data(slot, bytes);
+  }
+
   // See RequestPages::used.
   std::uint32_t used(std::uint32_t entry) const noexcept { return requests_.used(entry); }
 
