@@ -20,8 +20,9 @@
 // another cell than its name (EXDEV).
 //
 // Thread-safety: any thread. Reads and writes of one File at its offset happen one after the
-// other. Every call blocks for one round trip to a cell, or several, and as long as the host's
-// disk does. Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO
+// other. What is cached is read in place, without a call. Every other call blocks for one round
+// trip to a cell, or several, and as long as the host's disk does. A read sees all that was
+// acknowledged before it began; beside a write of the same bytes it may see a part of that. Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO
 // (the same for an open file; or the disk fails), ETIMEDOUT (no answer in time; it may have
 // happened), ENOTCONN (the session is detached), EAGAIN (the cell has too many requests), EBUSY
 // (the name is on its way from one cell to another that does not answer), EMEDIUMTYPE (the disks
@@ -101,6 +102,7 @@ class File {
   ~File();  // closes
 
   // Bytes that were read; fewer than asked for: the file ends there, or an error came after them.
+  // What is in `out` behind them is undefined.
   Result<std::size_t> read(std::span<std::byte> out);
   Result<std::size_t> pread(std::span<std::byte> out, std::int64_t offset);
   // Bytes that were written; fewer than given: ask again to hear why. With O_APPEND each call's

@@ -13,7 +13,9 @@ ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful
         "firewall.takeback.1", "firewall.takeback.256", "firewall.blocked_store",
         "fault.64KiB.local", "fault.64KiB.remote", "window.own", "window.remote", "segment.open",
         "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",
-        "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu",
+        "ring.record", "mutex.free", "barrier.2", "file.read.4MiB.local", "file.read.4MiB.remote",
+        "file.write.4MiB.local", "file.write.4MiB.remote", "file.open.local", "file.open.remote",
+        "file.pread.4KiB", "file.stat", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu",
         "recovery.kill.known_off", "recovery.kill.agreed", "recovery.kill.settled",
         "recovery.kill.back", "recovery.kill.witness", "recovery.kill.witness.loaded",
         "recovery.hang.known_off", "recovery.hang.settled", "recovery.hang.witness"]
@@ -72,6 +74,7 @@ class Bench(MachineTest):
         self.assertEqual(self.take("fault.*"), ["fault.64KiB.local", "fault.64KiB.remote"])
         self.assertEqual(self.take("window.own"), ["window.own"])
         self.assertEqual(self.take("task.start"), ["task.start"])
+        self.assertEqual(self.take("file.*"), [row for row in ROWS if row.startswith("file.")])
 
     def test_the_idle_machine(self):
         self.assertEqual(self.take("idle.cpu"), ["idle.cpu"])

@@ -38,6 +38,7 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
         opened = fail(content ? generation.error() : content.error());
       } else {
         const std::scoped_lock lock(mutex_);
+        (*content)->set_generation(*generation);
         (*shared)->content = std::move(*content);
         (*shared)->generation = *generation;
       }
@@ -119,6 +120,7 @@ void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
   const std::scoped_lock lock(mutex_);
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
+    if (found->second->content) found->second->content->set_generation(generation);
   }
 }
 

@@ -50,6 +50,8 @@ class FrameTable {
   std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
   bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
              std::uint64_t sequence) const;
+  // Some page of a file, which a reader may see.
+  bool is_cached(std::uint32_t frame) const;
   // For a task's memory: a run of at most `pages`, whole if there is one, none of `avoid`.
   std::optional<machine::PageRange> take_anonymous(std::uint32_t pages, machine::PageRange avoid);
   // The run of that length which has the fewest cached frames, and else only free ones and those
