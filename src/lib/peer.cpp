@@ -68,7 +68,8 @@ Peer::Peer(Attached attached, const Membership& membership, CallState& state)
       mode_(static_cast<machine::FirewallMode>(attached.welcome.firewall_mode)),
       attached_(std::make_unique<Attached>(std::move(attached))),
       gate_(surroundings(*attached_, membership, state)),
-      windows_(mode_) {}
+      windows_(mode_),
+      views_(state.views) {}
 
 void Peer::hang_up() noexcept {
   if (retired_.exchange(true, std::memory_order_seq_cst) || attached_ == nullptr) return;
@@ -85,6 +86,8 @@ bool Peer::retire(std::uint64_t deadline_ns) noexcept {
     if (now_ns() >= deadline_ns) return false;
     ::sched_yield();
   }
+  // Without the fence nothing would protect what they show.
+  views_.hide_all_of(this);
   attached_.reset();
   return true;
 }

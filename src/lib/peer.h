@@ -65,6 +65,7 @@ class Peer {
   std::unique_ptr<Attached> attached_;  // null once retired
   GateClient gate_;
   WindowRanges windows_;
+  ViewTable& views_;
   std::atomic<bool> retired_{false};
   std::atomic<std::uint32_t> users_{0};
 };

@@ -61,7 +61,7 @@ void FrameTable::move(PageRange range, FrameState from, FrameState to) {
 FrameState FrameTable::use_of(PageRange range) const {
   HIVE_CHECK(range.count > 0 && range.end() <= table_->pages);
   const FrameState use = table_->at(range.first).state.load(std::memory_order_relaxed);
-  HIVE_CHECK(use == FrameState::segment || use == FrameState::lock || use == FrameState::cached);
+  HIVE_CHECK(use != FrameState::free && use != FrameState::cleaning);
   return use;
 }
 
@@ -76,6 +76,13 @@ std::optional<PageRange> FrameTable::take_cached(std::uint32_t pages, PageRange 
   if (!range) return range;
   for (std::uint32_t page = range->first; page < range->end(); ++page) make_odd(table_->at(page));
   move(*range, FrameState::free, FrameState::cached);
+  return range;
+}
+
+std::optional<PageRange> FrameTable::take_anonymous(std::uint32_t pages, PageRange avoid) {
+  auto range = free_.allocate_last(pages, avoid, true);
+  if (!range) range = free_.allocate_last(pages, avoid);
+  if (range) move(*range, FrameState::free, FrameState::anonymous);
   return range;
 }
 
@@ -107,7 +114,8 @@ std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
     return table_->at(page).state.load(std::memory_order_relaxed);
   };
   for (std::uint32_t page = 0; page < table_->pages; ++page) {
-    if (state(page) == FrameState::segment || state(page) == FrameState::lock) {
+    if (state(page) == FrameState::segment || state(page) == FrameState::lock ||
+        state(page) == FrameState::anonymous) {
       cost = length = 0;
       continue;
     }

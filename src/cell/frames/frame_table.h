@@ -2,7 +2,7 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock | cached -> cleaning -> free,  or straight back from use to
+// A frame goes  free -> segment | lock | cached | anonymous -> cleaning -> free,  or straight back from use to
 // free when nobody was given it. A cached one also goes from page to page. Every call that finds a
 // frame in another state than it may be in panics: the books of a cell are its own memory.
 //
@@ -49,8 +49,10 @@ class FrameTable {
   std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
   bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
              std::uint64_t sequence) const;
+  // For a task's memory: a run of at most `pages`, whole if there is one, none of `avoid`.
+  std::optional<machine::PageRange> take_anonymous(std::uint32_t pages, machine::PageRange avoid);
   // The run of that length which has the fewest cached frames, and else only free ones and those
-  // that are on their way there. None: segments and locks are everywhere in between.
+  // that are on their way there. None: what can't be moved is everywhere in between.
   std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;
 
   std::uint64_t count(FrameState state) const { return count_of(state).load(); }

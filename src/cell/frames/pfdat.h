@@ -20,11 +20,12 @@ enum class FrameState : std::uint8_t {
   segment,   // owner: the segment
   lock,      // of a mutex or condition; owner: its segment
   cached,    // of a file; owner: its number, and `page`. Odd while it is being filled, or leaves
+  anonymous,  // of a task's memory; owner: its view
   count_
 };
 inline constexpr std::size_t frame_states = static_cast<std::size_t>(FrameState::count_);
 inline constexpr std::array<const char*, frame_states> frame_state_names = {
-    "free", "cleaning", "segment", "lock", "cached"};
+    "free", "cleaning", "segment", "lock", "cached", "anonymous"};
 
 struct Pfdat {
   // Odd while what the frame holds is nobody's: it is torn, or on its way to another owner. Only

@@ -45,6 +45,13 @@
 //     free ones and is asked for its own when a segment finds none. A client is given one for
 //     reading only while it holds the page that was meant, and it is renewed as invariant 4 says.
 //
+// 13. A view of a client is a range of its own addresses, and each page of it an anonymous frame,
+// which is the client's alone: it is open from the first touch to the end of the view, and is
+// cleaned as invariant 8 says before it serves anybody else. The client's library maps a frame
+// there before the page is brought in; which one, the home remembers, and never opens a page
+// where another is shown. Calls on one block of a view come one after the other from a sound
+// client, and an unsound one harms its own memory.
+//
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
@@ -70,6 +77,7 @@
 #include <hive/window.h>
 #include "base/time.h"
 #include "cell/frames/cache_frames.h"
+#include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
@@ -176,6 +184,20 @@ class Home final : public CacheFrames {
   // A broken mutex is free again; one that is not broken is left alone. Errors: busy.
   Result<void> reset_lock(ClientId client, ObjectId object);
 
+  // --- views: anonymous memory ----------------------------------------------------------------
+  // Errors: bad_argument (no room for views is there, or something is mapped there), exhausted
+  // (too many).
+  Result<ViewId> map_view(ClientId client, std::uint64_t address, std::uint64_t bytes);
+  // Its memory is gone.
+  Result<void> unmap_view(ClientId client, ViewId view);
+  // Finds frames for the block around the page, at least for that page, and brings in what is
+  // shown already. Errors: exhausted (the cell has no memory left), busy, host.
+  Result<ViewBlock> fault_view(ClientId client, ViewId view, std::uint64_t page);
+  // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
+  Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
+  // Whom to ask for memory last; null: nobody. It outlives the home, or says null before.
+  void use_supply(FrameSupply* supply);
+
   // --- frames of files --------------------------------------------------------------------------
   // Gives the client a frame for reading, while that holds this page. Errors: not_found (it does
   // not, or the client is gone), busy, host.
@@ -274,6 +296,17 @@ class Home final : public CacheFrames {
   Error torn_error_locked(PageRange range);
   Error host_error(const Error& e) const;
 
+  // home_views.cpp
+  Result<home::View*> view_locked(const ClientRef& client, ViewId view) const;
+  // Frames of a node for pages [first, end) of a block that have none.
+  void find_frames_locked(home::ViewPages& block, std::uint32_t first, std::uint32_t end,
+                          ViewId view);
+  std::optional<PageRange> last_frame(Lock& lock);
+  Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
+                        std::uint64_t block);
+  void drop_views_locked(Client& client);
+  void drop_view_locked(home::View& view);
+
   // home_files.cpp
   bool renew_frame(Lock& lock, std::uint32_t frame);
 
@@ -366,10 +399,12 @@ class Home final : public CacheFrames {
   std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
   bool cleaning_ = false;
   FrameReclaimer* reclaimer_ = nullptr;
+  FrameSupply* supply_ = nullptr;
   PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages
   ClientId last_client_ = 0;
   SegmentId last_segment_ = 0;
   WindowId last_window_ = 0;
+  ViewId last_view_ = 0;
   std::uint64_t logged_second_ = 0;  // when blocked stores were logged last, and how many then
   int logged_in_second_ = 0;
   std::atomic<std::uint64_t> dirty_count_{0};  // of ranges in dirty_; read without the mutex
