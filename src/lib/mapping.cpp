@@ -1,11 +1,13 @@
 #include <hive/mapping.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include <hive/session.h>
 
 #include "lib/causes.h"
+#include "lib/fork_guard.h"
 #include "lib/mapping_impl.h"
 #include "lib/peer.h"
 
@@ -14,6 +16,28 @@ namespace lib {
 
 using machine::page_bytes;
 using proto::GateOp;
+
+namespace {
+
+// A touch of what can't be brought in is SIGBUS, as of other mappings, and not SIGSEGV. So that
+// Linux knows the addresses as such they show something from the beginning: frames of which none
+// is ever brought in there. Callers have the addresses for themselves.
+constexpr std::uint64_t pieces_max = 1024;
+
+Result<void> show_nothing(const machine::Layout& layout, Peer& peer, const MappedView& view) {
+  const PeerUse use(&peer);
+  if (!use) return fail(Code::cell_down, cause_cell_failed, peer.cell());
+  Result<void> done;
+  for (std::uint64_t at = view.begin; at < view.end && done; at += layout.user_bytes) {
+    const std::uint64_t bytes = std::min(layout.user_bytes, view.end - at);
+    const auto pages = static_cast<std::uint32_t>(bytes / page_bytes);
+    done = use->fence().show(at, {0, pages}, view.writable);
+  }
+  if (!done) machine::Fence::hide(view.begin, view.end - view.begin);
+  return done;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<MappingImpl>> MappingImpl::anonymous(std::shared_ptr<SessionImpl> session,
                                                             std::uint64_t bytes) {
@@ -25,7 +49,8 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::anonymous(std::shared_ptr<Sess
     return fail(Code::refused, "there are no mappings without the firewall", (*peer)->cell(),
                 EOPNOTSUPP);
   }
-  if (bytes > machine::machine_span_max) {
+  const machine::Layout& layout = session->membership().layout;
+  if (bytes > machine::machine_span_max || bytes / pieces_max > layout.user_bytes) {
     return fail(Code::exhausted, "the range of addresses for mappings is full", -1, ENOMEM);
   }
   const std::uint64_t whole = (bytes + page_bytes - 1) / page_bytes * page_bytes;
@@ -43,7 +68,13 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::anonymous(std::shared_ptr<Sess
     return fail(id.error());
   }
   view->id = (*id)[0];
-  auto entered = table.enter(std::move(view));
+  Result<MappedView*> entered = nullptr;
+  if (auto shown = show_nothing(layout, **peer, *view); !shown) {
+    entered = fail(shown.error());
+  } else {
+    entered = table.enter(std::move(view));
+    if (!entered) machine::Fence::hide(*begin, whole);
+  }
   if (!entered) {
     (void)session->call(**peer, {.op = GateOp::view_unmap, .args = {(*id)[0]}});
     table.free(*begin);
