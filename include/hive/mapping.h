@@ -24,7 +24,7 @@
 // touch ends the task with a message and SIGBUS; inside hive::guarded it is an error. populate()
 // brings pages in before they are needed, and returns the error.
 //
-// A process can have as many mappings as Linux allows it (vm.max_map_count, 65,530 by default),
+// A mapping can have up to 1024 times the memory of a node. A process can have as many mappings as Linux allows it (vm.max_map_count, 65,530 by default),
 // and each run of frames that lie side by side is one of them. Machines without firewall
 // (`--firewall=cooperative`), or with more than about 170 GiB of node memory, have no mappings
 // (refused, exhausted).
