@@ -22,7 +22,7 @@ namespace {
 
 // A touch of what can't be brought in is SIGBUS, as of other mappings, and not SIGSEGV. So that
 // Linux knows the addresses as such they show something from the beginning: frames of which none
-// is ever brought in there. Callers have the addresses for themselves.
+// is ever brought in there. The view is in the table, so that it is hidden when the peer goes.
 constexpr std::uint64_t pieces_max = 1024;
 
 Result<void> show_nothing(const machine::Layout& layout, Peer& peer, const MappedView& view) {
@@ -34,7 +34,6 @@ Result<void> show_nothing(const machine::Layout& layout, Peer& peer, const Mappe
     const auto pages = static_cast<std::uint32_t>(bytes / page_bytes);
     done = use->fence().show(at, {0, pages}, view.writable);
   }
-  if (!done) machine::Fence::hide(view.begin, view.end - view.begin);
   return done;
 }
 
@@ -94,12 +93,12 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(std::shared_ptr<SessionIm
   if (ask.op == GateOp::file_map) view->handle = (*mapped)[1];
   const std::uint64_t id = view->id;
   const std::uint64_t handle = view->handle;
-  Result<MappedView*> entered = nullptr;
-  if (auto shown = show_nothing(layout, peer, *view); !shown) {
-    entered = fail(shown.error());
-  } else {
-    entered = table.enter(std::move(view));
-    if (!entered) machine::Fence::hide(*begin, whole);
+  auto entered = table.enter(std::move(view));
+  if (entered) {
+    if (auto shown = show_nothing(layout, peer, **entered); !shown) {
+      table.leave(*entered);
+      entered = fail(shown.error());
+    }
   }
   if (entered) {
     return std::unique_ptr<MappingImpl>(new MappingImpl(std::move(session), *entered, bytes));
