@@ -122,7 +122,7 @@ TEST_P(ViewTest, EveryMappingIsFencedAndStaysInItsProcess) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, ViewTest,
                          testing::Values(FirewallMode::mmu, FirewallMode::mmu_windowed),
-                         [](const auto& info) { return mode_test_name(info.param); });
+                         [](const auto& mode) { return mode_test_name(mode.param); });
 
 }  // namespace
 }  // namespace hive::test
