@@ -15,19 +15,19 @@
 // next store opens it anew. A touch behind the end of the file is SIGBUS, also when the file ends
 // there only since.
 //
-// When the task dies while pages are open, or its cell, nobody knows what it has stored there last:
-// these pages are lost, and the file's generation goes up, so that everybody who has it open gets
-// EIO, and opened anew it is what was on the disk. Unmap, or detach, before the end. A touch of a
-// file that has lost content, or whose home has failed, is SIGBUS with a message.
+// When the task dies while pages are open, or its cell, nobody knows what it has stored there
+// last: these pages are lost, and the file's generation goes up, so that everybody who has it open
+// gets EIO, and opened anew it is what was on the disk. Unmap, or detach, before the end. A touch
+// of a file that has lost content, or whose home has failed, is SIGBUS with a message.
 //
 // When the cell has no memory left, also after its cache of files has given up what it can, the
 // touch ends the task with a message and SIGBUS; inside hive::guarded it is an error. populate()
 // brings pages in before they are needed, and returns the error.
 //
-// A mapping can have up to 1024 times the memory of a node. A process can have as many mappings as Linux allows it (vm.max_map_count, 65,530 by default),
-// and each run of frames that lie side by side is one of them. Machines without firewall
-// (`--firewall=cooperative`), or with more than about 170 GiB of node memory, have no mappings
-// (refused, exhausted).
+// A mapping can have up to 1024 times the memory of a node. A process can have as many mappings
+// as Linux allows it (vm.max_map_count, 65,530 by default), and each run of frames that lie side
+// by side is one of them. Machines without firewall (`--firewall=cooperative`), or with more than
+// about 170 GiB of node memory, have no mappings (refused, exhausted).
 //
 // Thread-safety: any thread may touch the memory and call populate(); unmapping is for one, when
 // no other uses it.

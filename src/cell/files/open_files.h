@@ -43,8 +43,8 @@ class OpenFiles {
   bool lose_name(FileNumber number);
   void buried(FileNumber number);
 
-  // Descriptors that were opened before see an error from now on, and nobody opens the file (EBUSY)
-  // before set_generation().
+  // Descriptors that were opened before see an error from now on, and nobody opens the file
+  // (EBUSY) before set_generation().
   void begin_losing(FileNumber number);
   bool is_losing(FileNumber number) const;
   // Descriptors that were opened before see an error from now on.

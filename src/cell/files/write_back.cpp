@@ -42,7 +42,8 @@ void PageCache::make_clean_locked(std::uint32_t frame) {
 
 bool PageCache::may_write_back_locked(std::uint32_t frame) const {
   const Page& page = pages_[frame];
-  return page.dirty != 0 && !page.writing && !page.doubted && !page.file->alone && page.file->waits_alone == 0;
+  return page.dirty != 0 && !page.writing && !page.doubted && !page.file->alone &&
+         page.file->waits_alone == 0;
 }
 
 // A dirty page that is old enough, or any when there are too many.

@@ -2,9 +2,10 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock | cached | anonymous -> cleaning -> free,  or straight back from use to
-// free when nobody was given it. A cached one also goes from page to page. Every call that finds a
-// frame in another state than it may be in panics: the books of a cell are its own memory.
+// A frame goes  free -> segment | lock | cached | anonymous -> cleaning -> free,  or straight back
+// from use to free when nobody was given it. A cached one also goes from page to page. Every call
+// that finds a frame in another state than it may be in panics: the books of a cell are its own
+// memory.
 //
 // Not thread-safe, but what is published may be read by anybody at any time.
 #pragma once
