@@ -281,14 +281,7 @@ class Home final : public CacheFrames {
                         std::uint64_t block);
   Result<ViewId> insert_view(ClientId client, std::uint64_t address, std::uint64_t bytes,
                              const FilePart& part);
-  // The pages of the block that are brought in together, with what they are.
-  struct Shown {
-    std::uint64_t address = 0;
-    PageRange frames;
-    bool open = false;
-    PageCalls::Ticket ticket = 0;
-  };
-  std::vector<Shown> shown_locked(const home::View& view, std::uint64_t block) const;
+  std::vector<home::ShownRun> shown_locked(const home::View& view, std::uint64_t block) const;
   bool is_opener_locked(const home::View& view, std::uint64_t page, std::uint32_t frame) const;
   ViewBlock answer_locked(const home::ViewPages& block) const;
   void drop_views_locked(Client& client);

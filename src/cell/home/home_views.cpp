@@ -9,6 +9,7 @@
 namespace hive::cell {
 
 namespace cause = proto::cause;
+using home::ShownRun;
 using home::View;
 using home::ViewPages;
 using machine::page_bytes;
@@ -183,9 +184,9 @@ Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
   return bring_in(lock, *client, **view, number);
 }
 
-std::vector<Home::Shown> Home::shown_locked(const View& view, std::uint64_t number) const {
+std::vector<ShownRun> Home::shown_locked(const View& view, std::uint64_t number) const {
   const ViewPages& block = view.blocks.at(number);
-  std::vector<Shown> shown;
+  std::vector<ShownRun> shown;
   for (std::uint32_t i = 0; i < view_block_pages; ++i) {
     const std::uint32_t frame = block.frames[i];
     if (frame == home::none || block.shown[i] != frame) continue;
@@ -211,19 +212,19 @@ std::vector<Home::Shown> Home::shown_locked(const View& view, std::uint64_t numb
 // Ends with the lock held, but releases it.
 Result<void> Home::bring_in(Lock& lock, const ClientRef& client, const View& view,
                             std::uint64_t number) {
-  std::vector<Shown> shown = shown_locked(view, number);
-  for (const Shown& run : shown) {
+  std::vector<ShownRun> shown = shown_locked(view, number);
+  for (const ShownRun& run : shown) {
     if (page_calls_.any_of(client->id, run.frames)) {
       return fail(Code::busy, cause::pages_in_use, parts_.self);
     }
   }
-  for (Shown& run : shown) {
+  for (ShownRun& run : shown) {
     touched_.assign(run.frames, true);
     run.ticket = page_calls_.begin(client->id, run.frames);
   }
   lock.unlock();
   Result<void> done;
-  for (const Shown& run : shown) {
+  for (const ShownRun& run : shown) {
     Result<void> there;
     if (run.open) {
       there = client->space->open_at(run.address, run.frames.count);
@@ -233,7 +234,7 @@ Result<void> Home::bring_in(Lock& lock, const ClientRef& client, const View& vie
     if (!there && done) done = fail(host_error(there.error()));
   }
   lock.lock();
-  for (const Shown& run : shown) end_call_locked(run.ticket);
+  for (const ShownRun& run : shown) end_call_locked(run.ticket);
   return done;
 }
 

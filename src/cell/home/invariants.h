@@ -44,8 +44,8 @@
 //
 // 14. A page of a view of a file is a frame of the page cache. It is brought in only while that
 //     holds the page that was meant. A client that may store there is an opener of the frame, from
-//     before the page is opened until after it is closed or taken back; and the cache knows the page
-//     as dirty all that time. If the client dies meanwhile, the page is lost: the cache and the file
-//     service hear of it first, then it is taken back, and until that is over no renewal of the frame
-//     can end.
+//     before the page is opened until after it is closed or taken back; and the cache knows the
+//     page as dirty all that time. If the client dies meanwhile, the page is lost: the cache and
+//     the file service hear of it first, then it is taken back, and until that is over no renewal
+//     of the frame can end.
 #pragma once

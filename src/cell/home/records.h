@@ -13,6 +13,7 @@
 
 #include <hive/window.h>
 #include "cell/frames/cache_frames.h"
+#include "cell/home/page_calls.h"
 #include "cell/home/page_tables.h"
 #include "cell/home/published.h"
 
@@ -59,6 +60,14 @@ struct View {
   std::uint64_t pages = 0;
   FilePart part;  // file 0: anonymous memory
   std::unordered_map<std::uint64_t, ViewPages> blocks;
+};
+
+// Pages of a view that can be brought in together.
+struct ShownRun {
+  std::uint64_t address = 0;
+  machine::PageRange frames;
+  bool open = false;
+  PageCalls::Ticket ticket = 0;
 };
 
 // A view through which a client may store to a frame of a file, or is about to.
