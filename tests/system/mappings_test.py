@@ -21,13 +21,13 @@ def pattern(size, salt):
     return random.Random(salt).randbytes(size)
 
 
-class Mappings(MachineTest):
+class MappingTest(MachineTest):
     CELLS = 3
-    MEMORY = "16M"
+    MORE = ()
 
     def setUp(self):
         super().setUp()
-        self.machine.boot(cells=self.CELLS, memory=self.MEMORY)
+        self.machine.boot(self.CELLS, "16M", *self.MORE)
         self.filers = [Filer(self, cell) for cell in range(self.CELLS)]
 
     def end(self):
@@ -63,6 +63,9 @@ class Mappings(MachineTest):
             filer.pwrite(fd, data[at:at + (1 << 19)], at)
         return fd, data
 
+
+
+class Mappings(MappingTest):
     # --- reading -----------------------------------------------------------------------------
 
     def test_a_mapping_shows_the_file(self):
@@ -274,6 +277,22 @@ class Mappings(MachineTest):
         self.filers[0] = Filer(self, 0)
         memory = self.filers[0].anonymous(8 << 20)
         self.assertEqual(self.filers[0].peek(memory, 4 << 20, 100), bytes(100))
+        self.end()
+
+
+class WithoutDiscard(MappingTest):
+    """What the tests above would see of a home that keeps what the dead could store to."""
+    MORE = ("--sabotage", "discard")
+
+    def test_what_the_dead_has_stored_stays(self):
+        a, b, c = self.filers
+        fd, data = self.filled(a, "/f", 4 * PAGE, 12, home=1)
+        a.fsync(fd)
+        view = c.map(c.open("/f", os.O_RDWR), 4 * PAGE, WRITABLE)
+        c.poke(view, PAGE, b"wild")
+        self.kill_task_of(c)
+        self.assertEqual(b.content("/f")[PAGE:PAGE + 4], b"wild")
+        self.filers[2] = Filer(self, 2)
         self.end()
 
 
