@@ -56,8 +56,9 @@ TEST_P(ViewTest, AnOpenPageTakesStoresUntilItIsClosed) {
   EXPECT_TRUE(world_->store_at(0, 99));
   EXPECT_FALSE(world_->store_at(1, 99));
   EXPECT_EQ(world_->content(30), 99);
-  ASSERT_EQ(world_->give_at(0, 2), 2) << "it stays open";
+  ASSERT_EQ(world_->give_at(1, 1), 1);
   EXPECT_TRUE(world_->store_at(0, 98));
+  EXPECT_FALSE(world_->store_at(1, 98));
   ASSERT_EQ(world_->close_at(0, 1), 0);
   EXPECT_FALSE(world_->store_at(0, 97));
   EXPECT_EQ(world_->load_at(0), 98);

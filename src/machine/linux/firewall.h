@@ -42,8 +42,8 @@ class FencedSpace {
   Result<void> close(PageRange range);
 
   // The same for `count` pages at an address of the process's views, where it has had the fence
-  // show frames of this node (Fence::show): which ones is its word. Nothing is remembered: what is
-  // there already stays as it is, open or closed. Errors also: bad_argument (no views are there).
+  // show frames of this node (Fence::show): which ones is its word. Nothing is remembered, so what
+  // is open is not to be given. Errors also: bad_argument (no views are there).
   Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count);
   Result<void> open_at(std::uint64_t address, std::uint32_t count);
   Result<void> close_at(std::uint64_t address, std::uint32_t count);
