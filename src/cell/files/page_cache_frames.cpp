@@ -132,10 +132,17 @@ void PageCache::give_back(Lock& lock, Frames frames) {
   changed_.notify_all();
 }
 
-// Nobody takes pages from under whoever has the file for himself, but he.
+// Nobody takes pages from under whoever has the file for himself, but he. Who waits to be alone
+// waits for what is done to pages to be over; but those that it waits for as well may need the
+// frames of just these pages.
+bool PageCache::is_at_hand_locked(const File& file) const {
+  const bool is_open = file.waits_alone == 0 || file.readers > 0 || file.writer;
+  return !file.alone && is_open;
+}
+
 bool PageCache::may_leave_locked(std::uint32_t frame) const {
   const Page& page = pages_[frame];
-  return !page.doubted && !page.file->alone && page.file->waits_alone == 0;
+  return !page.doubted && is_at_hand_locked(*page.file);
 }
 
 void PageCache::detach_locked(std::uint32_t frame) {
