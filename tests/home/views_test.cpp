@@ -43,7 +43,9 @@ TEST_F(ViewsTest, NeedNoRunOfFrames) {
   // Every second page of the node is a segment's.
   std::vector<SegmentView> all;
   for (std::uint32_t i = 0; i < pages; ++i) all.push_back(make(client, std::to_string(i), 1));
-  for (std::uint32_t i = 0; i < pages; i += 2) home->close_segment(client.id, all[i].id);
+  for (std::uint32_t i = 0; i < pages; i += 2) {
+    ASSERT_TRUE(home->close_segment(client.id, all[i].id));
+  }
   home->clean_up();
   const auto view = *home->map_view(client.id, at(0), 100 * page);
   for (std::uint64_t p = 0; p < 100; ++p) {
@@ -125,7 +127,7 @@ class Room final : public FrameSupply {
 TEST_F(ViewsTest, OthersAreAskedForMemoryLast) {
   const auto client = attach();
   const auto segment = make(client, "all", pages);
-  Room room([&] { home->close_segment(client.id, segment.id); });
+  Room room([&] { (void)home->close_segment(client.id, segment.id); });
   home->use_supply(&room);
   const auto view = *home->map_view(client.id, at(0), 20 * page);
   EXPECT_TRUE(touch(client, view, at(0), 3));
