@@ -39,6 +39,7 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
         opened = fail(content ? generation.error() : content.error());
       } else {
         const std::scoped_lock lock(mutex_);
+        (*content)->set_generation(*generation);
         (*shared)->content = std::move(*content);
         (*shared)->generation = *generation;
       }
@@ -134,6 +135,10 @@ void OpenFiles::buried(FileNumber number) {
 void OpenFiles::begin_losing(FileNumber number) {
   const std::scoped_lock lock(mutex_);
   losing_.insert(number);
+  const auto found = files_.find(number);
+  if (found != files_.end() && found->second->content) {
+    found->second->content->set_generation(~std::uint64_t{0});  // nobody's
+  }
 }
 
 bool OpenFiles::is_losing(FileNumber number) const {
@@ -146,6 +151,7 @@ void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
   losing_.erase(number);
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
+    if (found->second->content) found->second->content->set_generation(generation);
   }
 }
 

@@ -34,6 +34,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,6 +51,7 @@
 #include "cell/files/cache_table.h"
 #include "cell/files/content.h"
 #include "cell/frames/cache_frames.h"
+#include "cell/frames/page_marks.h"
 
 namespace hive::cell {
 
@@ -99,6 +101,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // by now_ns()).
   Result<void> flush_all(std::uint64_t deadline_ns = ~std::uint64_t{0});
 
+  // Who tells which pages were read in place; none at first. Called with the cache's mutex held.
+  void use_marks(std::function<std::shared_ptr<const PageMarks>()> marks);
+
   bool reclaim(machine::PageRange range) override;
   Result<void> check() const override;
 
@@ -146,8 +151,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Failure is_gone() const;
 
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
-  // One or more frames, at most so many. Releases the lock.
-  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max);
+  // One or more frames, at most so many. Releases the lock. `at_once`: busy where it would have to
+  // write something back, or to wait.
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false);
   struct Sweep {
     Frames clean;
     std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
@@ -216,11 +222,16 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // page_cache_write.cpp
   Result<FileContent::Appended> write(File& file, std::optional<std::uint64_t> offset,
                                       std::span<const std::byte> bytes);
+  bool write_now(File& file, std::uint64_t offset, std::span<const std::byte> bytes);
   Result<std::size_t> write_step(Lock& lock, File& file, std::uint64_t at,
-                                 std::span<const std::byte> bytes);
+                                 std::span<const std::byte> bytes, bool at_once);
   Result<std::size_t> write_missing(Lock& lock, File& file, std::uint64_t at,
-                                    std::span<const std::byte> bytes);
+                                    std::span<const std::byte> bytes, bool at_once);
+  std::optional<std::uint32_t> unclear_end_locked(const File& file) const;
   Result<void> clear_end(Lock& lock, File& file);
+  Result<void> fill_around(const File& file, std::span<const std::uint32_t> frames,
+                           std::uint64_t at, std::uint64_t file_bytes,
+                           std::span<const std::byte> bytes);
   void wrote_locked(File& file, std::span<const std::uint32_t> frames, std::uint64_t end);
   Result<void> begin_alone(Lock& lock, File& file);
   void end_alone_locked(File& file);
@@ -263,6 +274,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::condition_variable work_;     // there may be something for the threads
   // All that follows: guarded by mutex_.
   CacheTable table_;
+  std::function<std::shared_ptr<const PageMarks>()> marks_;
   std::vector<Page> pages_;  // by frame
   Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
   std::size_t hand_ = 0;

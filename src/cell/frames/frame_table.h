@@ -52,6 +52,8 @@ class FrameTable {
              std::uint64_t sequence) const;
   // For a task's memory: a run of at most `pages`, whole if there is one, none of `avoid`.
   std::optional<machine::PageRange> take_anonymous(std::uint32_t pages, machine::PageRange avoid);
+  // Some page of a file, which a reader may see.
+  bool is_cached(std::uint32_t frame) const;
   // The run of that length which has the fewest cached frames, and else only free ones and those
   // that are on their way there. None: what can't be moved is everywhere in between.
   std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;

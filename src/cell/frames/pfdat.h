@@ -35,7 +35,9 @@ struct Pfdat {
   std::atomic<std::uint32_t> page{0};  // of the file, while cached
   std::atomic<FrameState> state{FrameState::free};
 };
+// Tasks know its beginning as proto::PublishedFrame (proto/pages.h).
 static_assert(sizeof(Pfdat) == 24);
+static_assert(offsetof(Pfdat, owner) == 8 && offsetof(Pfdat, page) == 16);
 
 // The head of the array, which follows it in memory.
 struct PfdatTable {

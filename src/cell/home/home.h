@@ -69,6 +69,10 @@ class Home final : public CacheFrames {
   ~Home() override;
 
   HomeRoot* root() const { return publisher_.root(); }
+  // Address of the published pfdat of the node's first page.
+  std::uint64_t first_pfdat() const {
+    return reinterpret_cast<std::uintptr_t>(&frames_.published().at(0));
+  }
 
   // --- clients ----------------------------------------------------------------------------------
   // Errors: exhausted.
@@ -173,9 +177,9 @@ class Home final : public CacheFrames {
   void use_supply(FrameSupply* supply);
 
   // --- frames of files --------------------------------------------------------------------------
-  // Gives the client a frame for reading, while that holds this page. Errors: not_found (it does
-  // not, or the client is gone), busy, host.
-  Result<void> give_cached(ClientId client, const HeldFrame& held);
+  // Gives the client frames for reading, those of them that hold these pages; returns how many.
+  // Errors: not_found (none does, or the client is gone), busy, host.
+  Result<std::uint32_t> give_cached(ClientId client, std::span<const HeldFrame> held);
   void use_reclaimer(FrameReclaimer* reclaimer) override;
   std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
   bool are_frames_coming() const override;
@@ -293,6 +297,7 @@ class Home final : public CacheFrames {
   void forget_openers_locked(std::uint32_t frame);
 
   // home_files.cpp
+  Result<std::uint32_t> give_run(Lock& lock, ClientId client, PageRange run);
   bool renew_frame(Lock& lock, std::uint32_t frame);
 
   // home_windows.cpp
