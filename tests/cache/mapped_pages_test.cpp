@@ -149,7 +149,7 @@ TEST_F(MappedPages, APageThatCannotBeClosedIsNotWritten) {
 TEST_F(MappedPages, AnOpenPageLeavesOnlyWrittenAndClosed) {
   ASSERT_TRUE(touch(3, true));
   store(3, pattern(page, 9));
-  read_others(100);
+  ASSERT_TRUE(make_segment("that needs every frame", 60));
   EXPECT_FALSE(is_open(3));
   EXPECT_EQ(on_disk(3), pattern(page, 9));
   EXPECT_EQ(read_all(*content, 3 * page, page), pattern(page, 9));
@@ -197,6 +197,17 @@ TEST_F(MappedPages, WhatIsStoredBehindTheEndIsNotInTheFile) {
   expected = part(pattern(page, 8), 0, 10);
   expected.resize(100);
   EXPECT_EQ(read_all(*content, page, 100), expected);
+}
+
+TEST_F(MappedPages, NothingIsBroughtInBehindTheEndOfAView) {
+  ASSERT_TRUE(home->unmap_view(task, view));
+  view = *home->map_file_view(task, at(0), 2 * page, {.file = 7, .first_page = 4});
+  const auto held = content->hold(4, 4, 16);
+  ASSERT_TRUE(held);
+  ASSERT_EQ(held->size(), 16U);
+  const auto shown = home->show_file(task, view, 0, *held);
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->show, 3U) << "the block is longer than the view";
 }
 
 TEST_F(MappedPages, AreTakenFromMappingsBeforeTheyComeIntoAnotherFrame) {

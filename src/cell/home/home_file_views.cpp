@@ -75,6 +75,8 @@ Result<ViewBlock> Home::show_file(ClientId id, ViewId view_id, std::uint64_t pag
   block.frames.fill(home::none);
   for (const HeldFrame& h : held) {
     if (h.page < first || h.page - first >= view_block_pages) continue;
+    // Behind its end the addresses are not the view's.
+    if (number * view_block_pages + (h.page - first) >= (*view)->pages) continue;
     block.frames[h.page - first] = h.frame;
     block.sequences[h.page - first] = h.sequence;
   }
