@@ -95,6 +95,10 @@ FileService::Answer FileService::answer(const Request& request) {
       return read_link(store, request);
     case GateOp::file_space:
       return space(store);
+    case GateOp::file_map:
+      return map(request);
+    case GateOp::file_fault:
+      return fault(request);
     default:
       return fail(Code::bad_argument, proto::cause::unknown_operation);
   }
