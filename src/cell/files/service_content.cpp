@@ -24,9 +24,11 @@ void add_cached(const ContentStatus& cached, proto::FileStatus& status) {
 }  // namespace
 
 FileService::Answer FileService::open(DiskStore& store, const Request& request) {
-  const auto handle = open_.open(store, request.client(), request.arg(0));
-  // Perhaps the disk did not take the new generation.
-  if (!handle && open_.is_losing(request.arg(0))) post_losing(request.arg(0));
+  auto handle = open_.open(store, request.client(), request.arg(0));
+  // It waits for the new generation, which the disk may not have taken before.
+  if (!handle && open_.is_losing(request.arg(0)) && finish_losing(request.arg(0))) {
+    handle = open_.open(store, request.client(), request.arg(0));
+  }
   if (!handle) return fail(handle.error());
   const auto opened = open_.find(request.client(), *handle);
   Result<void> ready;

@@ -1,6 +1,7 @@
 // Files that tasks have mapped, and pages that are lost with those who could store to them.
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <set>
 
 #include "cell/files/file_service.h"
@@ -8,6 +9,14 @@
 namespace hive::cell {
 
 using proto::view_block_pages;
+
+namespace {
+
+// One at a time raises a generation, so that none goes up twice for one loss: who has opened the
+// file in between would see an error for nothing.
+std::mutex losing_mutex;
+
+}  // namespace
 
 FileService::Answer FileService::map(const Request& request) {
   const auto opened = open_.find(request.client(), request.arg(0));
@@ -78,7 +87,6 @@ void FileService::lose_pages(std::span<const HeldFrame> frames) {
 
 void FileService::post_losing(FileNumber number) {
   (void)pool_.post([this, number] {
-    if (!open_.is_losing(number)) return;
     if (auto done = finish_losing(number); !done) {
       parts_.log("a file that has lost content can not be opened yet: " + done.error().message());
     }
@@ -86,6 +94,8 @@ void FileService::post_losing(FileNumber number) {
 }
 
 Result<void> FileService::finish_losing(FileNumber number) {
+  const std::scoped_lock lock(losing_mutex);
+  if (!open_.is_losing(number)) return {};
   const auto disk = store();
   if (!disk) return fail(disk.error());
   if (auto dropped = parts_.content.drop_doubted(number); !dropped) return dropped;
