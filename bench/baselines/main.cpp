@@ -23,6 +23,7 @@ constexpr Entry entries[] = {
     {"punch", baseline::punch},
     {"blocked-store", baseline::blocked_store},
     {"page-fault", baseline::page_fault},
+    {"file-fault", baseline::file_fault},
     {"window", baseline::window},
     {"publish", baseline::publish},
     {"latest", baseline::latest},

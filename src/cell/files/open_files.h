@@ -29,6 +29,8 @@ class OpenFiles {
 
   // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, those of Linux.
   Result<std::uint64_t> open(DiskStore& store, ClientId client, FileNumber number);
+  // Another handle for the same file, opened when this one was. Errors: those of find(); EMFILE.
+  Result<std::uint64_t> duplicate(ClientId client, std::uint64_t handle);
   // Errors: EBADF; lost with EIO (content was lost since it was opened).
   Result<Opened> find(ClientId client, std::uint64_t handle) const;
   // What has no name any more and is now closed by all is returned: for bury(). Errors: EBADF.
@@ -41,6 +43,10 @@ class OpenFiles {
   bool lose_name(FileNumber number);
   void buried(FileNumber number);
 
+  // Descriptors that were opened before see an error from now on, and nobody opens the file
+  // (EBUSY) before set_generation().
+  void begin_losing(FileNumber number);
+  bool is_losing(FileNumber number) const;
   // Descriptors that were opened before see an error from now on.
   void set_generation(FileNumber number, std::uint64_t generation);
 
@@ -63,6 +69,7 @@ class OpenFiles {
   mutable std::mutex mutex_;
   std::map<FileNumber, std::shared_ptr<Shared>> files_;          // guarded by mutex_
   std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;  // guarded by mutex_
+  std::set<FileNumber> losing_;                                  // guarded by mutex_
   std::set<FileNumber> burying_;                                 // guarded by mutex_
   std::uint64_t last_handle_ = 0;                                // guarded by mutex_
 };

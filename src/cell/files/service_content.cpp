@@ -24,7 +24,11 @@ void add_cached(const ContentStatus& cached, proto::FileStatus& status) {
 }  // namespace
 
 FileService::Answer FileService::open(DiskStore& store, const Request& request) {
-  const auto handle = open_.open(store, request.client(), request.arg(0));
+  auto handle = open_.open(store, request.client(), request.arg(0));
+  // It waits for the new generation, which the disk may not have taken before.
+  if (!handle && open_.is_losing(request.arg(0)) && finish_losing(request.arg(0))) {
+    handle = open_.open(store, request.client(), request.arg(0));
+  }
   if (!handle) return fail(handle.error());
   const auto opened = open_.find(request.client(), *handle);
   Result<void> ready;
@@ -78,10 +82,16 @@ FileService::Answer FileService::write(const Request& request) {
   if (request.arg(3) != 0) {
     const auto appended = opened->content->append(from);
     if (!appended) return fail(appended.error());
+    if (auto still = open_.find(request.client(), request.arg(0)); !still) {
+      return fail(still.error());
+    }
     return GateValues{appended->bytes, appended->offset};
   }
   const auto written = opened->content->write(request.arg(1), from);
   if (!written) return fail(written.error());
+  if (auto still = open_.find(request.client(), request.arg(0)); !still) {
+    return fail(still.error());
+  }
   return GateValues{*written, request.arg(1)};
 }
 
@@ -173,15 +183,6 @@ void FileService::bury(DiskStore& store, const FileEntry& entry) {
 
 void FileService::bury_files(DiskStore& store, const std::vector<FileNumber>& nameless) {
   for (const FileNumber number : nameless) bury(store, {FileKind::file, self_, number});
-}
-
-Result<void> FileService::lose(FileNumber number) {
-  const auto disk = store();
-  if (!disk) return fail(disk.error());
-  const auto generation = (*disk)->raise_generation(number);
-  if (!generation) return fail(generation.error());
-  open_.set_generation(number, *generation);
-  return {};
 }
 
 }  // namespace hive::cell
