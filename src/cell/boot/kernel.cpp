@@ -112,7 +112,9 @@ Result<void> Kernel::make_home() {
   home_ = std::move(*home);
   auto cache = PageCache::create({.heap = &*heap_, .frames = home_.get(),
                                   .node_frames = config_.layout.user_pages(),
-                                  .self = config_.self});
+                                  .self = config_.self,
+                                  .sabotage = {.write_back = config_.sabotage.write_back,
+                                               .sync = config_.sabotage.sync}});
   if (!cache) return fail(cache.error());
   page_cache_ = std::move(*cache);
   home_->root()->page_cache = page_cache_->table_address();
@@ -160,7 +162,7 @@ Result<void> Kernel::make_home() {
   files_ = std::make_unique<FileService>(FileService::Parts{
       .self = config_.self, .incarnation = config_.incarnation,
       .disk = config_.disk_path(), .layout = config_.layout, .heap = *heap_, .rpc = *rpc_,
-      .content = *page_cache_, .home = *home_,
+      .content = *page_cache_, .home = *home_, .sabotage = config_.sabotage,
       .is_live = [this](CellId cell) { return membership_->live().has(cell); },
       .log = [this](const std::string& line) { log(line); }});
   auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),

@@ -39,6 +39,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
   }
   // One that has ended meanwhile was closed before this: nobody else would close it.
   if (request.gate->is_retired()) ready = fail_errno(EBADF);
+  machine::fault_point(machine::FaultPoint::file_open);
   if (ready) {
     return GateValues{*handle, opened->content->size(), opened->content->record(),
                       opened->generation};
@@ -52,6 +53,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
 FileService::Answer FileService::close(DiskStore& store, const Request& request) {
   const auto nameless = open_.close(request.client(), request.arg(0));
   if (!nameless) return fail(nameless.error());
+  machine::fault_point(machine::FaultPoint::file_close);
   bury_files(store, *nameless);
   return GateValues{};
 }

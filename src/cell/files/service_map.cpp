@@ -78,6 +78,7 @@ Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Ope
 // --- loss ---------------------------------------------------------------------------------------
 
 void FileService::lose_pages(std::span<const HeldFrame> frames) {
+  if (parts_.sabotage.generation) return;
   std::set<FileNumber> files;
   for (const HeldFrame& held : frames) files.insert(held.file);
   for (const FileNumber file : files) open_.begin_losing(file);
