@@ -34,8 +34,8 @@ inline constexpr std::size_t content_call_bytes_max = 64 << 10;
 inline constexpr std::uint64_t content_bytes_max = (std::uint64_t{1} << 44) - 4096;
 inline constexpr std::uint64_t content_wait_max_ns = 30 * ns_per_s;
 
-// Thread-safe. All calls but write_now(), size(), record(), set_generation() may block for as long as the
-// host's disk does: they belong on workers, never on the receive loop. Writes, appends and
+// Thread-safe. All calls but write_now(), size(), record(), set_generation() may block for as long
+// as the host's disk does: they belong on workers, never on the receive loop. Writes, appends and
 // truncations of one file happen one after the other; a read beside a write may see a part of it.
 class FileContent {
  public:
@@ -51,8 +51,8 @@ class FileContent {
   // (nothing cached can be written back).
   virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  // The same of whole pages, if it has to wait for no disk, no frame and nobody else. False: any of
-  // it may have been stored, or none; write() does the rest. Short enough for a gate worker.
+  // The same of whole pages, if it has to wait for no disk, no frame and nobody else. False: any
+  // of it may have been stored, or none; write() does the rest. Short enough for a gate worker.
   virtual bool write_now(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
   // The same as write() at the end of the file, wherever that is by then.
