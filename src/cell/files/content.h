@@ -51,8 +51,8 @@ class FileContent {
   // (nothing cached can be written back).
   virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  // The same of whole pages, if it has to wait for no disk, no frame and nobody else. False: any of
-  // it may have been stored, or none; write() does the rest. Short enough for a gate worker.
+  // The same of whole pages, if it has to wait for no disk, no frame and nobody else. False: any
+  // of it may have been stored, or none; write() does the rest. Short enough for a gate worker.
   virtual bool write_now(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
   // The same as write() at the end of the file, wherever that is by then.
