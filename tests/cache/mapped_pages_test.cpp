@@ -109,6 +109,16 @@ TEST_F(MappedPages, AreBroughtInFromTheDisk) {
   EXPECT_EQ(bytes, part(pattern(20 * page, 1), 2 * page, page));
 }
 
+TEST_F(MappedPages, AreThereAtOnceOrNot) {
+  const auto cached = content->hold(3, 0, 16, true);
+  ASSERT_TRUE(cached);
+  EXPECT_EQ(cached->size(), 16U);
+  for (int i = 0; i < 10; ++i) read_others(64);
+  EXPECT_EQ(errno_of(content->hold(3, 0, 16, true)), EAGAIN);
+  EXPECT_TRUE(content->hold(3, 0, 16));
+  EXPECT_TRUE(content->hold(3, 0, 16, true));
+}
+
 TEST_F(MappedPages, AStoreOpensOnePageAndWriteBackClosesIt) {
   ASSERT_TRUE(touch(3, false));
   EXPECT_FALSE(is_open(3));

@@ -74,9 +74,10 @@ class FileContent {
 
   // For mappings: the frame that holds the page now, brought in if need be, and those that hold
   // others of [first, first + count). Any of them may leave its frame at any time, and has another
-  // sequence number then. Errors: bad_argument, ENXIO (the file ends before the page).
+  // sequence number then. `at_once`: busy where it would have to wait. Errors: bad_argument, ENXIO
+  // (the file ends before the page).
   virtual Result<std::vector<HeldFrame>> hold(std::uint32_t page, std::uint32_t first,
-                                              std::uint32_t count) = 0;
+                                              std::uint32_t count, bool at_once = false) = 0;
   // Somebody is about to store to it through a mapping: it is dirty until it has been closed and
   // written back. Errors: busy (the page has left the frame).
   virtual Result<void> expect_stores(const HeldFrame& held) = 0;

@@ -27,7 +27,7 @@ void FileService::stop() {
 
 void FileService::run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) {
   settle_when_due();
-  if (write_at_once(gate, taken)) return;
+  if (write_at_once(gate, taken) || fault_at_once(gate, taken)) return;
   const bool posted = pool_.post([this, gate, taken] {
     const Request request{gate, taken};
     gate->answer(taken.slot, taken.sequence, answer(request));

@@ -131,7 +131,8 @@ class FileService final : public FileRequests {
   Answer space(DiskStore& store);
   Answer map(const Request& request);
   Answer fault(const Request& request);
-  Result<ViewBlock> show(const Request& request, const OpenFiles::Opened& opened);
+  bool fault_at_once(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
+  Result<ViewBlock> show(const Request& request, const OpenFiles::Opened& opened, bool at_once);
   void post_losing(FileNumber number);
   Result<void> finish_losing(FileNumber number);
   void bury(DiskStore& store, const FileEntry& entry);

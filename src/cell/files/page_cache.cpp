@@ -45,8 +45,8 @@ class PageCache::Content final : public FileContent {
     return file_->size;
   }
   Result<std::vector<HeldFrame>> hold(std::uint32_t page, std::uint32_t first,
-                                      std::uint32_t count) override {
-    return cache_.hold(file_, page, first, count);
+                                      std::uint32_t count, bool at_once) override {
+    return cache_.hold(file_, page, first, count, at_once);
   }
   Result<void> expect_stores(const HeldFrame& held) override {
     return cache_.expect_stores(*file_, held);

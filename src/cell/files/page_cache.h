@@ -216,7 +216,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
 
   // page_cache_map.cpp
   Result<std::vector<HeldFrame>> hold(const FileRef& file, std::uint32_t page,
-                                      std::uint32_t first, std::uint32_t count);
+                                      std::uint32_t first, std::uint32_t count, bool at_once);
   Result<void> expect_stores(File& file, const HeldFrame& held);
   bool holds_locked(const HeldFrame& held) const;
 

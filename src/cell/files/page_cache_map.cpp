@@ -16,9 +16,15 @@ constexpr int hold_rounds_max = 1000;
 }  // namespace
 
 Result<std::vector<HeldFrame>> PageCache::hold(const FileRef& file, std::uint32_t page,
-                                               std::uint32_t first, std::uint32_t count) {
+                                               std::uint32_t first, std::uint32_t count,
+                                               bool at_once) {
   HIVE_CHECK(page >= first && page - first < count);
   Lock lock(mutex_);
+  if (at_once) {
+    const auto frame = table_.find(file->number, page);
+    const bool is_there = frame && pages_[*frame].state == PageState::ready;
+    if (!is_there || file->alone || file->waits_alone > 0) return takes_too_long();
+  }
   if (auto begun = begin_read(lock, *file); !begun) return fail(begun.error());
   Result<std::vector<HeldFrame>> held = takes_too_long();
   for (int round = 0; round < hold_rounds_max; ++round) {

@@ -44,7 +44,7 @@ FileService::Answer FileService::map(const Request& request) {
 FileService::Answer FileService::fault(const Request& request) {
   const auto opened = open_.find(request.client(), request.arg(3));
   if (!opened) return fail(opened.error());
-  const auto block = show(request, *opened);
+  const auto block = show(request, *opened, false);
   if (!block) return fail(block.error());
   // Content that was lost meanwhile is not shown to anybody.
   if (auto still = open_.find(request.client(), request.arg(3)); !still) {
@@ -53,7 +53,20 @@ FileService::Answer FileService::fault(const Request& request) {
   return request.gate->view_answer(request.taken.slot, *block);
 }
 
-Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Opened& opened) {
+// Handing a fault over to another thread costs more than serving it where the page is cached.
+bool FileService::fault_at_once(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) {
+  const Request request{gate, taken};
+  if (static_cast<proto::GateOp>(taken.request.op) != proto::GateOp::file_fault) return false;
+  const auto opened = open_.find(request.client(), request.arg(3));
+  if (!opened || pool_.stopped()) return false;
+  const auto block = show(request, *opened, true);
+  if (!block || !open_.find(request.client(), request.arg(3))) return false;
+  gate->answer(taken.slot, taken.sequence, gate->view_answer(taken.slot, *block));
+  return true;
+}
+
+Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Opened& opened,
+                                    bool at_once) {
   const ViewId view = request.arg(0);
   const std::uint64_t page = request.arg(1);
   const auto part = parts_.home.file_part(request.client(), view, page);
@@ -62,7 +75,7 @@ Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Ope
   const std::uint64_t begin = page / view_block_pages * view_block_pages;
   const auto first = part->first_page + static_cast<std::uint32_t>(begin);
   const auto touched = part->first_page + static_cast<std::uint32_t>(page);
-  const auto held = opened.content->hold(touched, first, view_block_pages);
+  const auto held = opened.content->hold(touched, first, view_block_pages, at_once);
   if (!held) return fail(held.error());
   if (request.arg(2) != 0) {
     const auto frame = std::ranges::find(*held, touched, &HeldFrame::page);
