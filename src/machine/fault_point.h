@@ -39,6 +39,10 @@ enum class FaultPoint : std::uint32_t {
   join_taken,
   join_admit,
   file_step,
+  frame_loan,
+  frame_borrow,
+  frame_return,
+  frame_take,
 };
 
 struct FaultPointInfo {
@@ -48,7 +52,7 @@ struct FaultPointInfo {
   bool in_next_life = false;  // of a cell that comes back: armed in its next incarnation
 };
 
-inline constexpr std::array<FaultPointInfo, 21> fault_points{{
+inline constexpr std::array<FaultPointInfo, 25> fault_points{{
     {FaultPoint::rpc_serve, "rpc-serve", "it has served a call, and has not answered it"},
     {FaultPoint::firewall_open, "firewall-open", "pages are given, and not all of them open yet"},
     {FaultPoint::firewall_close, "firewall-close", "it is about to close pages that it has open"},
@@ -70,6 +74,10 @@ inline constexpr std::array<FaultPointInfo, 21> fault_points{{
     {FaultPoint::join_taken, "join-taken", "coming back: it has read that it was taken in", true},
     {FaultPoint::join_admit, "join-admit", "the recovery master: it has taken a cell in"},
     {FaultPoint::file_step, "file-step", "a change of files or names is about to take a step"},
+    {FaultPoint::frame_loan, "frame-loan", "it has lent frames, and the borrower is not told yet"},
+    {FaultPoint::frame_borrow, "frame-borrow", "it is told what it has borrowed, uses none of it"},
+    {FaultPoint::frame_return, "frame-return", "frames that it had lent are back, and renewed"},
+    {FaultPoint::frame_take, "frame-take", "it is about to take what nobody gave back"},
 }};
 
 inline std::optional<FaultPointInfo> find_fault_point(std::string_view name) {

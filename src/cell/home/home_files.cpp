@@ -30,6 +30,7 @@ Result<void> Home::give_cached(ClientId id, const HeldFrame& held) {
     return fail(Code::not_found, "the frame holds this page no more", parts_.self);
   }
   touched_.assign(range, true);
+  shown_.assign(range, frames_.borrower_of(held.frame) >= 0);
   const auto ticket = page_calls_.begin(id, range);
   lock.unlock();
   // The process may have lost it to Linux, whatever we believe.
@@ -109,11 +110,26 @@ void Home::give_back_frames(std::span<const std::uint32_t> frames) {
   }
 }
 
+// What is lent is closed to this cell's own kernel as well.
+Result<void> Home::check_not_lent(std::uint64_t offset, std::size_t bytes) const {
+  if (parts_.loans.skip_closing || bytes == 0) return {};
+  const std::uint64_t pages = parts_.layout.user_pages();
+  const std::uint64_t end = (offset + bytes - 1) / machine::page_bytes;
+  for (std::uint64_t frame = offset / machine::page_bytes; frame <= end && frame < pages;
+       ++frame) {
+    if (frames_.borrower_of(static_cast<std::uint32_t>(frame)) < 0) continue;
+    return fail(Code::refused, "the frame is lent to another cell", parts_.self);
+  }
+  return {};
+}
+
 Result<void> Home::read_frames(std::uint64_t offset, std::span<std::byte> out) {
+  if (auto may = check_not_lent(offset, out.size()); !may) return may;
   return parts_.memory->read(offset, out);
 }
 
 Result<void> Home::write_frames(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (auto may = check_not_lent(offset, bytes.size()); !may) return may;
   return parts_.memory->write(offset, bytes);
 }
 
