@@ -34,7 +34,9 @@ struct CachePage {
   std::uint32_t pins = 0;  // threads that copy into or out of it
   PageState state = PageState::absent;
   bool referenced = false;  // since the hand passed
+  bool used = false;        // since give_up_idle() passed
   bool writing = false;     // its content is being written to the disk
+  bool lost = false;        // what its frame held is: it leaves as soon as nobody is at work on it
   std::uint64_t dirty = 0;  // when it became so first, by the cache's count; 0: it is clean
   std::uint64_t written = 0;  // when it was written back last, by the same count
   std::uint64_t due_ns = 0;       // while dirty: its place in the order of write-back

@@ -68,6 +68,9 @@ class FileService final : public FileRequests {
   // Content that was not on the disk is lost: the file's generation goes up, on the disk, and who
   // has it open sees an error. Blocks. Errors: of the disk.
   Result<void> lose(FileNumber number);
+  // The same, in a while: at once nobody sees the files any more as they were, and opens of them
+  // are told `busy` until it is on the disk. Any thread; does not block.
+  void begin_loss(std::span<const FileNumber> files);
 
   std::size_t open_files() const { return open_.count(); }
 

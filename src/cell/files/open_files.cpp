@@ -6,9 +6,16 @@
 
 namespace hive::cell {
 
+namespace {
+
+constexpr std::uint64_t no_generation = ~std::uint64_t{0};  // of no file, and of no descriptor
+
+}  // namespace
+
 Result<std::shared_ptr<OpenFiles::Shared>> OpenFiles::enter(ClientId client, FileNumber number) {
   const std::scoped_lock lock(mutex_);
   if (burying_.contains(number)) return fail_errno(ENOENT);
+  if (losing_.contains(number)) return fail_errno(EBUSY);
   const auto others = clients_.find(client);
   if (others != clients_.end() && others->second.size() >= open_files_per_task) {
     return fail_errno(EMFILE);
@@ -28,6 +35,10 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
   {
     const std::scoped_lock opening((*shared)->opening);
     if ((*shared)->content == nullptr) {
+      const std::uint64_t losses = [this] {
+        const std::scoped_lock lock(mutex_);
+        return losses_;
+      }();
       const auto generation = store.generation(number);
       auto content = source_.open(number, [&]() -> Result<std::unique_ptr<FileBacking>> {
         auto file = store.open_content(number);
@@ -38,12 +49,17 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
         opened = fail(content ? generation.error() : content.error());
       } else {
         const std::scoped_lock lock(mutex_);
-        (*shared)->content = std::move(*content);
-        (*shared)->generation = *generation;
+        if (losses == losses_) {
+          (*shared)->content = std::move(*content);
+          (*shared)->generation = *generation;
+        } else {
+          opened = fail_errno(EBUSY);  // the generation may be an old one
+        }
       }
     }
   }
   const std::scoped_lock lock(mutex_);
+  if (losing_.contains(number)) opened = fail_errno(EBUSY);
   if (!opened) {
     std::vector<FileNumber> to_bury;  // the next start does that
     leave_locked(number, to_bury);
@@ -115,8 +131,18 @@ void OpenFiles::buried(FileNumber number) {
   burying_.erase(number);
 }
 
+void OpenFiles::begin_loss(FileNumber number) {
+  const std::scoped_lock lock(mutex_);
+  losing_.insert(number);
+  ++losses_;
+  if (const auto found = files_.find(number); found != files_.end()) {
+    found->second->generation = no_generation;
+  }
+}
+
 void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
   const std::scoped_lock lock(mutex_);
+  losing_.erase(number);
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -27,7 +28,8 @@ class OpenFiles {
   };
   explicit OpenFiles(ContentSource& source) : source_(source) {}
 
-  // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, those of Linux.
+  // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, EBUSY (content was lost, and that
+  // is not on the disk yet), those of Linux.
   Result<std::uint64_t> open(DiskStore& store, ClientId client, FileNumber number);
   // Errors: EBADF; lost with EIO (content was lost since it was opened).
   Result<Opened> find(ClientId client, std::uint64_t handle) const;
@@ -41,6 +43,9 @@ class OpenFiles {
   bool lose_name(FileNumber number);
   void buried(FileNumber number);
 
+  // Content of the file is lost: descriptors that are open see an error from now on, and nobody
+  // opens it until its new generation is on the disk, and set.
+  void begin_loss(FileNumber number);
   // Descriptors that were opened before see an error from now on.
   void set_generation(FileNumber number, std::uint64_t generation);
 
@@ -64,6 +69,8 @@ class OpenFiles {
   std::map<FileNumber, std::shared_ptr<Shared>> files_;          // guarded by mutex_
   std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;  // guarded by mutex_
   std::set<FileNumber> burying_;                                 // guarded by mutex_
+  std::set<FileNumber> losing_;                                  // guarded by mutex_
+  std::uint64_t losses_ = 0;                                     // guarded by mutex_
   std::uint64_t last_handle_ = 0;                                // guarded by mutex_
 };
 

@@ -18,6 +18,8 @@
 //     is written back anew only when the first time is over, so the disk has the later one.
 //  7. A failed write-back leaves the page as dirty as it was. A failed sync makes dirty again what
 //     was written since the last one that succeeded, as far as it is still cached.
+//  8. A page whose frame is lost is used by nobody who comes, and is not written back. If it was
+//     dirty, `content_lost` has been told before it leaves: so no flush succeeds in between.
 //
 // Thread-safety: any thread. open(), forget(), set_modified(), flush_all(), reclaim() block for as
 // long as the disk does.
@@ -29,6 +31,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -65,6 +68,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     TaggedHeap* heap = nullptr;     // outlives the cache
     CacheFrames* frames = nullptr;  // outlives the cache
     std::uint32_t node_frames = 0;
+    std::uint32_t borrowed_frames = 0;  // that `frames` may have behind those of the node
+    // Dirty pages of these files are lost. Called with no lock held; must not block.
+    std::function<void(std::span<const FileNumber> files)> content_lost{};
     CellId self = -1;
     int threads = 2;                           // that write back and read ahead
     std::uint64_t dirty_age_ns = 5 * ns_per_s;  // then a page is written back in the background
@@ -93,6 +99,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Result<void> flush_all(std::uint64_t deadline_ns = ~std::uint64_t{0});
 
   bool reclaim(machine::PageRange range) override;
+  void lose(std::span<const std::uint32_t> frames) override;
+  void give_up_idle(machine::PageRange range) override;
   Result<void> check() const override;
 
   std::uint64_t table_address() const {
@@ -105,6 +113,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     std::uint64_t misses = 0;
     std::uint64_t read_ahead = 0;
     std::uint64_t evicted = 0;  // to make room for other pages, or for segments
+    std::uint64_t refaults = 0;  // of these, that were wanted again soon
+    std::uint64_t lost = 0;      // with their frames
     std::uint64_t written_back = 0;
     std::uint64_t failures = 0;  // of write-back, pages
   };
@@ -153,8 +163,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // The page of a frame leaves: it is in hand afterwards.
   void detach_locked(std::uint32_t frame);
   void begin_fill_locked(File& file, std::uint32_t page, std::uint32_t frame);
-  // Frames that hold pages from `page` on, in order, with their content written.
-  void finish_fill(Lock& lock, File& file, std::uint32_t page,
+  // Frames that hold pages from `page` on, in order, with their content written. False: some
+  // can't hold anything, and all have been given back.
+  bool finish_fill(Lock& lock, File& file, std::uint32_t page,
                    std::span<const std::uint32_t> filled);
   void abandon_fill_locked(std::span<const std::uint32_t> frames);
   void pin_locked(std::span<const std::uint32_t> frames);
@@ -163,8 +174,14 @@ class PageCache final : public FrameReclaimer, public ContentSource {
                         std::span<std::byte> out);
   Result<void> copy_in(std::span<const std::uint32_t> frames, std::size_t skip,
                        std::span<const std::byte> bytes);
+  void note_eviction_locked(std::uint32_t frame);
+  void note_miss_locked(const File& file, std::uint32_t page);
+  FramePlace place_of(std::uint32_t frame) const;
   enum class Left : std::uint8_t { nothing, some, failed };
   Left reclaim_some(Lock& lock, machine::PageRange range);
+  bool any_lost_locked(std::span<const std::uint32_t> frames) const;
+  // Lost pages that nobody is at work on leave. False: there are none, or somebody is.
+  bool let_lost_go(Lock& lock);
 
   // page_cache_read.cpp. The steps return how much is done; 0: look again.
   Result<std::size_t> read(const FileRef& file, std::uint64_t offset, std::span<std::byte> out);
@@ -244,6 +261,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
   std::size_t hand_ = 0;
   Frames spare_;
+  Frames lost_;                        // frames with lost pages, that have not left yet
+  std::vector<std::uint64_t> ghosts_;  // what pages had to leave lately, by their hash
   std::size_t linked_ = 0;      // frames that are filling or ready
   std::size_t in_hand_ = 0;     // frames in the state `moving`
   std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back

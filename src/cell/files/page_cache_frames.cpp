@@ -47,7 +47,10 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
 
     Sweep swept = sweep_locked(frames_max);
     if (!swept.clean.empty()) {
-      for (const std::uint32_t frame : swept.clean) detach_locked(frame);
+      for (const std::uint32_t frame : swept.clean) {
+        note_eviction_locked(frame);
+        detach_locked(frame);
+      }
       counts_.evicted += swept.clean.size();
       Frames renewed = swept.clean;
       lock.unlock();
@@ -76,7 +79,13 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       continue;
     }
     const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
-    if (!have_others_some && !are_coming) break;
+    if (!have_others_some && !are_coming) {
+      lock.unlock();
+      const bool found = parts_.frames->find_more();
+      lock.lock();
+      if (found) continue;
+      break;
+    }
     changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
   }
   return failure(Code::exhausted, ENOMEM, "no frame of the node is to be had for a page");
@@ -93,7 +102,7 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
     if (hand_ >= ring_.size()) hand_ = 0;
     const std::uint32_t frame = ring_[hand_++];
     Page& page = pages_[frame];
-    if (page.pins > 0 || page.writing) continue;
+    if (page.pins > 0 || page.writing || page.lost) continue;
     if (page.referenced) {
       page.referenced = false;
       continue;
@@ -152,6 +161,7 @@ void PageCache::detach_locked(std::uint32_t frame) {
 void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::uint32_t frame) {
   Page& page = pages_[frame];
   HIVE_CHECK(page.state == PageState::moving);
+  note_miss_locked(file, page_number);
   page = {};
   page.file = &file;
   page.page = page_number;
@@ -185,7 +195,7 @@ void PageCache::abandon_fill_locked(std::span<const std::uint32_t> frames) {
   }
 }
 
-void PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
+bool PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
                             std::span<const std::uint32_t> filled) {
   std::vector<HeldFrame> held;
   for (const std::uint32_t frame : filled) {
@@ -193,23 +203,37 @@ void PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
   }
   if (parts_.sabotage.sequence) parts_.frames->lose_frames(filled);  // too late
   parts_.frames->hold_frames(held);
+  if (std::ranges::any_of(held, [](const HeldFrame& h) { return h.sequence == 0; })) {
+    parts_.frames->lose_frames(filled);
+    lock.lock();
+    abandon_fill_locked(filled);
+    give_back(lock, Frames(filled.begin(), filled.end()));
+    return false;
+  }
+  std::vector<FramePlace> places;
+  for (const HeldFrame& h : held) places.push_back(place_of(h.frame));
   lock.lock();
-  for (const HeldFrame& h : held) {
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const HeldFrame& h = held[i];
     Page& page = pages_[h.frame];
     HIVE_CHECK(page.state == PageState::filling);
     page.state = PageState::ready;
+    page.used = true;
     page.ring_at = static_cast<std::uint32_t>(ring_.size());
     ring_.push_back(h.frame);
-    table_.set_sequence(h.frame, h.sequence);
+    table_.set_sequence(h.frame, h.sequence, places[i].home, places[i].frame);
   }
   table_.head().pages.fetch_add(held.size(), std::memory_order_relaxed);
   changed_.notify_all();
+  if (!lost_.empty()) work_.notify_one();
+  return true;
 }
 
 void PageCache::pin_locked(std::span<const std::uint32_t> frames) {
   for (const std::uint32_t frame : frames) {
     ++pages_[frame].pins;
     pages_[frame].referenced = true;
+    pages_[frame].used = true;
   }
   counts_.hits += frames.size();
 }
@@ -217,6 +241,7 @@ void PageCache::pin_locked(std::span<const std::uint32_t> frames) {
 void PageCache::unpin_locked(std::span<const std::uint32_t> frames) {
   for (const std::uint32_t frame : frames) --pages_[frame].pins;
   changed_.notify_all();
+  if (!lost_.empty()) work_.notify_one();
 }
 
 namespace {
@@ -294,7 +319,8 @@ PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
       never_held.push_back(frame);
       continue;
     }
-    const bool is_free = page.state == PageState::ready && page.pins == 0 && !page.writing;
+    const bool is_free =
+        page.state == PageState::ready && page.pins == 0 && !page.writing && !page.lost;
     if (is_free && (page.dirty == 0 || parts_.sabotage.write_back)) {
       detach_locked(frame);
       gone.push_back(frame);

@@ -51,7 +51,9 @@ Result<std::size_t> PageCache::read_step(Lock& lock, File& file, std::uint64_t a
     const std::size_t bytes = std::min(ready.size() * page_bytes - skip, out.size());
     const auto copied = copy_out(ready, skip, out.first(bytes));
     lock.lock();
+    const bool is_lost = any_lost_locked(ready);
     unpin_locked(ready);
+    if (!copied && is_lost) return std::size_t{0};
     if (!copied) return fail(copied.error());
     return bytes;
   }
@@ -90,7 +92,7 @@ Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::u
   const std::uint64_t end = now_ns();
   if (read) read = copy_in(used, 0, filled.bytes);
   if (read) {
-    finish_fill(lock, file, page, used);
+    (void)finish_fill(lock, file, page, used);  // what was read is right in any case
     file.disk_ns = end - begin;
     return filled;
   }
@@ -120,7 +122,7 @@ PageCache::Frames PageCache::ready_run_locked(File& file, std::uint32_t page,
   Frames run;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto frame = table_.find(file.number, page + i);
-    if (!frame || pages_[*frame].state != PageState::ready) break;
+    if (!frame || pages_[*frame].state != PageState::ready || pages_[*frame].lost) break;
     run.push_back(*frame);
   }
   return run;
@@ -136,7 +138,7 @@ std::uint32_t PageCache::missing_run_locked(File& file, std::uint32_t page,
 bool PageCache::wait_for_fill(Lock& lock, File& file, std::uint32_t page) {
   return wait(lock, [&] {
     const auto frame = table_.find(file.number, page);
-    return !frame || pages_[*frame].state != PageState::filling;
+    return !frame || (pages_[*frame].state != PageState::filling && !pages_[*frame].lost);
   });
 }
 

@@ -49,8 +49,10 @@ Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t 
     const std::size_t count = std::min(ready.size() * page_bytes - skip, bytes.size());
     const auto copied = copy_in(ready, skip, bytes.first(count));
     lock.lock();
-    wrote_locked(file, ready, copied ? at + count : file.size);
+    const bool is_lost = any_lost_locked(ready);
+    if (!is_lost) wrote_locked(file, ready, copied ? at + count : file.size);
     unpin_locked(ready);
+    if (is_lost) return std::size_t{0};
     if (!copied) return fail(copied.error());
     return count;
   }
@@ -103,7 +105,7 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
     spare_locked(used);
     return fail(good.error());
   }
-  finish_fill(lock, file, page, used);
+  if (!finish_fill(lock, file, page, used)) return std::size_t{0};
   wrote_locked(file, used, at + count);
   return count;
 }
@@ -169,6 +171,7 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
       lock.unlock();
       done = copy_in({&*frame, 1}, keep, std::vector<std::byte>(page_bytes - keep));
       lock.lock();
+      if (any_lost_locked({&*frame, 1})) done = {};  // the disk has it right
       unpin_locked({&*frame, 1});
     }
   }

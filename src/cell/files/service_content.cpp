@@ -172,6 +172,18 @@ void FileService::bury_files(DiskStore& store, const std::vector<FileNumber>& na
   for (const FileNumber number : nameless) bury(store, {FileKind::file, self_, number});
 }
 
+void FileService::begin_loss(std::span<const FileNumber> files) {
+  for (const FileNumber number : files) open_.begin_loss(number);
+  const bool posted = pool_.post([this, all = std::vector(files.begin(), files.end())] {
+    for (const FileNumber number : all) {
+      const auto done = lose(number);
+      // It stays closed to everybody: the next incarnation makes all descriptors old anyway.
+      if (!done) parts_.log("a loss of content can not be noted: " + done.error().message());
+    }
+  });
+  if (!posted) parts_.log("a loss of content can not be noted: too much waits");
+}
+
 Result<void> FileService::lose(FileNumber number) {
   const auto disk = store();
   if (!disk) return fail(disk.error());
