@@ -22,10 +22,8 @@ echo '---- the campaign sees each defence that is turned off'
 HIVE_BUILD=build python3 -B tests/campaign/campaign_sabotage_test.py
 echo '---- every named point and every published structure'
 HIVE_BUILD=build PYTHONPATH=tests/system python3 -B tests/system/injection_test.py
-echo '---- 2,000 faults'
-for seed in $(seq 20); do
-  build/hive campaign --faults 100 --seed "$seed$(date +%s)"
-done
+echo '---- 2,000 faults that take effect, at least 50 of a kind and 10 at a point'
+python3 -B tests/campaign/long_campaign.py
 
 echo '---- 200,000 schedules of failures'
 seed=$(date +%s)

@@ -11,7 +11,11 @@
 namespace hive::campaign {
 namespace {
 
-constexpr useconds_t slow_us = 120'000;
+constexpr useconds_t starved_us = 120'000;
+// As under a quota of processor time. No stop is long enough for a verdict.
+constexpr useconds_t stopped_us = 20'000;
+constexpr useconds_t runs_us = 1'500;
+constexpr int stops = 6;
 constexpr std::uint64_t second_ns = 1'000'000'000;
 
 }  // namespace
@@ -25,17 +29,28 @@ bool Injector::kill_in_recovery(const Fault& fault, Random& random) {
   return second.process.signal(SIGKILL);
 }
 
-// Dies while one of the others gets no processor: nobody may go on before that one has done its
-// part of the recovery, and it may not be taken for dead.
+// Dies while one of the others stands still, or gets no processor: nobody may go on before that
+// one has done its part of the recovery, and it may not be taken for dead.
 bool Injector::kill_beside_a_slow_one(const Fault& fault, Random& random) {
   const auto others = static_cast<std::uint64_t>(plan_.cells - 1);
   const int slow = (fault.targets[0] + 1 + static_cast<int>(random.below(others))) % plan_.cells;
   const Kernel victim = machine_.kernel(fault.targets[0]);
   const Kernel other = machine_.kernel(slow);
   if (!other.process || other.died_ns != 0) return false;
+  if (random.one_in(2)) {
+    other.process.signal(SIGSTOP);
+    const bool killed = victim.process.signal(SIGKILL);
+    for (int i = 0; i < stops; ++i) {
+      ::usleep(stopped_us);
+      other.process.signal(SIGCONT);
+      ::usleep(runs_us);
+      if (i + 1 < stops) other.process.signal(SIGSTOP);
+    }
+    return killed;
+  }
   const Starve starve(other.process.pid());
   const bool killed = victim.process.signal(SIGKILL);
-  ::usleep(slow_us);
+  ::usleep(starved_us);
   return killed;
 }
 
@@ -58,7 +73,14 @@ bool Injector::kill_in_comeback(const Fault& fault, Random& random) {
   if (!joiner.process) return false;
   machine_.watch(joiner);
   ::usleep(static_cast<useconds_t>(pause_us));
-  return joiner.process.signal(SIGKILL);
+  if (!joiner.process.signal(SIGKILL)) return false;
+  // It may have been taken in just before; nobody may find the machine whole before it is gone.
+  const auto is_gone = [&] {
+    const Kernel now = machine_.kernel(first.cell);
+    return now.incarnation > joiner.incarnation || now.died_ns != 0;
+  };
+  while (!is_gone() && monotonic_ns() < deadline_ns && interrupted() == 0) ::usleep(2'000);
+  return true;
 }
 
 bool Injector::kill_monitor() { return machine_.monitor().signal(SIGKILL); }

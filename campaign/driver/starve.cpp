@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <sched.h>
@@ -10,7 +11,20 @@
 
 namespace hive::campaign {
 
-Starve::Starve(int pid) {
+namespace {
+
+constexpr int nice_last = 19;
+
+// Where Linux groups processes by session, and a node is a session, threads only compete within it
+// and groups among each other. The file is there on every kernel that does so.
+void set_group_nice(int pid, int nice) {
+  std::ofstream("/proc/" + std::to_string(pid) + "/autogroup") << nice;
+}
+
+}  // namespace
+
+Starve::Starve(int pid) : pid_(pid) {
+  set_group_nice(pid_, nice_last);
   std::error_code error;
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   for (const auto& entry : std::filesystem::directory_iterator(tasks, error)) {
@@ -33,6 +47,7 @@ Starve::Starve(int pid) {
 
 Starve::~Starve() {
   for (auto& [thread, attr] : before_) ::syscall(SYS_sched_setattr, thread, &attr, 0);
+  set_group_nice(pid_, 0);
   stop_.store(true);
 }
 

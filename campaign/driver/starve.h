@@ -26,6 +26,7 @@ class Starve {
     std::uint32_t policy = 0;
     std::uint64_t rest[6] = {};
   };
+  const int pid_;
   std::map<int, Attributes> before_;
   std::atomic<bool> stop_{false};
   std::vector<std::jthread> busy_;

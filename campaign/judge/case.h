@@ -1,7 +1,10 @@
 // One fault while it is being judged.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "campaign/judge/judge.h"
 
@@ -12,6 +15,8 @@ struct Judge::Case {
   std::set<HomeKey> dead;  // incarnations of cells
   std::set<int> dead_cells;
   std::set<int> ended_writers;  // workers by their cells, and the vandal
+  // Areas that were lost before this fault, by home and writer: until when, as far as is known.
+  std::map<std::pair<HomeKey, int>, std::uint64_t> lost_until;
   Json escapes = Json::array();
   Json times_ms = Json::object();
 

@@ -10,6 +10,7 @@
 namespace hive::campaign {
 namespace {
 
+constexpr int plain = static_cast<int>(SegmentKind::plain);
 constexpr int same_max = 2;  // escapes of one sort from one fault: the first ones say it
 constexpr int status_killed = 128 + 9;
 constexpr int status_bus_error = 128 + 7;
@@ -122,10 +123,16 @@ void Judge::learn(Case& now) {
     if (plan == nullptr) return plan_.vandal_area();
     return plan->role == Role::worker ? plan->cell : -1;
   };
+  for (const auto& area : pages_.lost_areas()) now.lost_until[area] = ~std::uint64_t{0};
   for (const Witnessed& component : now.evidence.components) {
     const int writer = writer_of(component);
     if (writer < 0) continue;
-    for (const Event& event : component.events) pages_.apply(writer, event);
+    for (const Event& event : component.events) {
+      pages_.apply(writer, event);
+      if (event.what != event::reset || event.integer(2) != plain) continue;
+      const auto lost = now.lost_until.find({{event.integer(0), event.number(1)}, writer});
+      if (lost != now.lost_until.end()) lost->second = event.time_ns;
+    }
     if (!component.ended) continue;
     now.ended_writers.insert(writer);
     pages_.writer_ended(writer);

@@ -20,6 +20,16 @@ std::string text_of(const Witnessed& by, const Event& event) {
   return text;
 }
 
+// When the step of a worker began that ended with this event of it.
+std::uint64_t began(const Witnessed& by, const Event& event) {
+  std::uint64_t time_ns = event.time_ns;
+  for (const Event& other : by.events) {
+    if (&other == &event) break;
+    if (other.what == event::publishing) time_ns = other.time_ns;
+  }
+  return time_ns;
+}
+
 }  // namespace
 
 void Judge::judge_logs(Case& now) {
@@ -110,8 +120,11 @@ void Judge::judge_error(Case& now, const Witnessed& by, const Event& event) cons
     if (code == "cell_down" || code == "timed_out" || code == "host" || code == "lost") return;
     // Its name goes with it.
     if (operation == "open_home" && (code == "not_found" || code == "busy")) return;
-  } else if (code == "lost" && writer >= 0 && now.ended_writers.contains(writer)) {
-    return;
+  } else if (code == "lost" && writer >= 0) {
+    if (now.ended_writers.contains(writer)) return;
+    // What an earlier fault tore stays so until its writer, begun anew, has come to it.
+    const auto lost = now.lost_until.find({{home, event.number(2)}, writer});
+    if (lost != now.lost_until.end() && began(by, event) <= lost->second) return;
   }
   escape(now, "a call fails that nothing stands in the way of", text_of(by, event));
 }

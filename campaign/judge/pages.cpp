@@ -91,6 +91,14 @@ std::optional<std::string> Pages::observe(const HomeKey& home, const PageName& n
   return "a page holds what nobody committed";
 }
 
+std::set<std::pair<HomeKey, int>> Pages::lost_areas() const {
+  std::set<std::pair<HomeKey, int>> areas;
+  for (const auto& [key, state] : states_) {
+    if (state.lost) areas.emplace(key.home, key.name.writer);
+  }
+  return areas;
+}
+
 std::uint64_t Pages::torn(const HomeKey& home) const {
   std::uint64_t count = 0;
   for (const auto& [key, state] : states_) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "campaign/judge/evidence.h"
@@ -35,6 +36,8 @@ class Pages {
   // what is wrong with that, or nothing; then all others must see the same.
   std::optional<std::string> observe(const HomeKey& home, const PageName& name,
                                      const std::string& seen);
+  // What writers have lost and not begun anew: everybody who reads it may be told so.
+  std::set<std::pair<HomeKey, int>> lost_areas() const;
   // Pages of plain segments of this home that are torn, as far as that is known.
   std::uint64_t torn(const HomeKey& home) const;
 

@@ -16,17 +16,23 @@ struct Sabotage {
   bool careful = false;   // remote reads check nothing, and a bus error in one is fatal
   bool fence = false;     // a cell that was voted out is believed dead, and not switched off
   bool barrier = false;   // nobody waits for the others in a recovery
+  bool probe = false;     // whose clock is late is guilty, whatever it waits for
+  bool takeover = false;  // no new monitor is started when the monitor has died
+  bool ties = false;      // tasks and kernel do not end with the power process
 
   struct Defence {
     const char* name;
     bool Sabotage::*off;
   };
-  static constexpr std::array<Defence, 5> defences() {
+  static constexpr std::array<Defence, 8> defences() {
     return {{{"firewall", &Sabotage::firewall},
              {"discard", &Sabotage::discard},
              {"careful", &Sabotage::careful},
              {"fence", &Sabotage::fence},
-             {"barrier", &Sabotage::barrier}}};
+             {"barrier", &Sabotage::barrier},
+             {"probe", &Sabotage::probe},
+             {"takeover", &Sabotage::takeover},
+             {"ties", &Sabotage::ties}}};
   }
 
   // Turns the defence of this name off. False: there is none.

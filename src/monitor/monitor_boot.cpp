@@ -98,6 +98,7 @@ Result<UniqueFd> Monitor::begin_start(const Node& node, machine::NodeStart& star
   start.log = log_fd_.get();
   start.processors = plan_.processors[static_cast<std::size_t>(node.id)];
   start.namespaces = plan_.namespaces;
+  start.untied = plan_.sabotage.ties;
   return std::move(channel->first);
 }
 

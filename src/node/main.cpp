@@ -17,7 +17,8 @@ int main(int argc, char** argv) {
   }
   node::NodeOptions options;
   options.number = argv[1];
-  options.namespaces = std::strcmp(argv[2], "1") == 0;
+  options.namespaces = std::strcmp(argv[2], "namespaces") == 0;
+  options.tied = std::strcmp(argv[2], "untied") != 0;
   options.kernel = argv + 3;
   return node::run_power_process(options);
 }

@@ -8,6 +8,7 @@ namespace hive::node {
 struct NodeOptions {
   std::string number;  // of the node, for names
   bool namespaces = true;
+  bool tied = true;    // false: a test's; nothing ends with this process
   char** kernel = nullptr;  // path and arguments, ends with a null
 };
 

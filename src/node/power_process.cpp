@@ -68,8 +68,9 @@ constexpr int exec_report_fd = 10;
 int if_open(int fd) { return ::fcntl(fd, F_GETFD) < 0 ? -1 : fd; }
 
 // In the child: from the fork to exec.
-[[noreturn]] void become_kernel(char** arguments, const KernelDescriptors& fds, pid_t parent) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+[[noreturn]] void become_kernel(const NodeOptions& options, const KernelDescriptors& fds,
+                                pid_t parent) {
+  if (options.tied) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);  // it died before we were tied to it
   machine::reset_signals();
   const machine::FdMove moves[] = {
@@ -86,7 +87,7 @@ int if_open(int fd) { return ::fcntl(fd, F_GETFD) < 0 ? -1 : fd; }
   };
   if (machine::place_descriptors(moves)) {
     ::fcntl(exec_report_fd, F_SETFD, FD_CLOEXEC);
-    ::execv(arguments[0], arguments);
+    ::execv(options.kernel[0], options.kernel);
   }
   const std::int32_t cause = errno;
   [[maybe_unused]] const auto written = ::write(exec_report_fd, &cause, sizeof cause);
@@ -94,14 +95,14 @@ int if_open(int fd) { return ::fcntl(fd, F_GETFD) < 0 ? -1 : fd; }
 }
 
 // Returns 0 when the kernel's program runs, or an errno.
-int start_kernel(char** arguments, KernelDescriptors fds, Node& node) {
+int start_kernel(const NodeOptions& options, KernelDescriptors fds, Node& node) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return errno;
   const UniqueFd reader(ends[0]);
   fds.exec_report.reset(ends[1]);
   const pid_t parent = ::getpid();
   node.kernel = ::fork();
-  if (node.kernel == 0) become_kernel(arguments, fds, parent);
+  if (node.kernel == 0) become_kernel(options, fds, parent);
   if (node.kernel < 0) return errno;
   fds.exec_report.reset();
   node.kernel_pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, node.kernel, 0)));
@@ -196,7 +197,7 @@ int start_all(const NodeOptions& options, Node& node, StartStage& stage) {
   fds.power_channel = std::move(power_channel->second);
   fds.starter_pidfd = node.starter.pidfd.get();
   node.kernel_channel = std::move(power_channel->first);
-  return start_kernel(options.kernel, std::move(fds), node);
+  return start_kernel(options, std::move(fds), node);
 }
 
 }  // namespace

@@ -40,8 +40,8 @@ struct Answer {
 
 class StarterLoop {
  public:
-  StarterLoop(UniqueFd channel, bool in_namespace)
-      : channel_(std::move(channel)), in_namespace_(in_namespace) {}
+  StarterLoop(UniqueFd channel, bool ties_tasks)
+      : channel_(std::move(channel)), ties_tasks_(ties_tasks) {}
 
   void run() {
     block_child_signal();
@@ -131,7 +131,7 @@ class StarterLoop {
       tell(Kind::failed, EAGAIN, cookie);
       return true;
     }
-    TaskProcess process = start_task(*request, !in_namespace_);
+    TaskProcess process = start_task(*request, ties_tasks_);
     if (process.pid < 0) {
       tell(Kind::failed, process.sys_errno, cookie);
     } else {
@@ -163,7 +163,7 @@ class StarterLoop {
 
   UniqueFd channel_;
   UniqueFd signals_;
-  bool in_namespace_;
+  bool ties_tasks_;
   bool channel_ready_ = false;
   bool starved_ = false;
   std::map<pid_t, Task> tasks_;
@@ -172,10 +172,10 @@ class StarterLoop {
 
 }  // namespace
 
-void run_starter(UniqueFd channel, bool in_namespace) {
+void run_starter(UniqueFd channel, bool ties_tasks) {
   // Orphans of tasks come to us; in a namespace they do anyway.
-  if (!in_namespace) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  StarterLoop(std::move(channel), in_namespace).run();
+  if (ties_tasks) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  StarterLoop(std::move(channel), ties_tasks).run();
   ::_exit(0);
 }
 

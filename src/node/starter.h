@@ -7,7 +7,7 @@
 namespace hive::node {
 
 // Serves requests for tasks from `channel` until the kernel closes it. In a namespace of its own
-// all other processes there die with it; otherwise each task dies when this process does.
-[[noreturn]] void run_starter(UniqueFd channel, bool in_namespace);
+// all other processes there die with it; otherwise tasks are to be tied to it.
+[[noreturn]] void run_starter(UniqueFd channel, bool ties_tasks);
 
 }  // namespace hive::node

@@ -57,7 +57,7 @@ bool map_identity(const Identity& who) {
   std::int32_t cause = 0;
   if ((flags & CLONE_NEWUSER) != 0 && !map_identity(who)) cause = errno != 0 ? errno : EPERM;
   // After the change of identity, which would undo it.
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) cause = errno;
+  if (options.tied && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) cause = errno;
   const machine::FdMove moves[] = {
       {0, 0},
       {1, 1},
@@ -77,7 +77,7 @@ bool map_identity(const Identity& who) {
   }
   if (go == 0) ::_exit(127);
   ::close(starter_fd_parent);
-  run_starter(UniqueFd(starter_fd_channel), (flags & CLONE_NEWPID) != 0);
+  run_starter(UniqueFd(starter_fd_channel), options.tied && (flags & CLONE_NEWPID) == 0);
 }
 
 // One try with these flags. Returns 0 or an errno.

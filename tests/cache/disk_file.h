@@ -68,6 +68,11 @@ class DiskFile {
     const std::scoped_lock lock(mutex_);
     hook_ = std::move(hook);
   }
+  // Runs after every sync, which has succeeded or not, before its caller hears of it.
+  void after_sync(std::function<void(bool good)> hook) {
+    const std::scoped_lock lock(mutex_);
+    after_sync_ = std::move(hook);
+  }
   // As when Linux throws away what it could not write.
   void lose_what_is_not_synced() {
     const std::scoped_lock lock(mutex_);
@@ -111,6 +116,7 @@ class DiskFile {
   std::mt19937 random_;
   std::optional<std::uint64_t> room_;
   std::function<void(DiskCall)> hook_;
+  std::function<void(bool)> after_sync_;
 };
 
 class DiskBacking final : public FileBacking {
@@ -137,9 +143,13 @@ class DiskBacking final : public FileBacking {
     return {};
   }
   Result<void> fdatasync() override {
-    const auto lock = file_->begin(DiskCall::fdatasync);
-    if (const auto refused = file_->refusal_locked(DiskCall::fdatasync)) return fail(*refused);
-    file_->synced_ = file_->written_;
+    auto lock = file_->begin(DiskCall::fdatasync);
+    const auto refused = file_->refusal_locked(DiskCall::fdatasync);
+    if (!refused) file_->synced_ = file_->written_;
+    const auto hook = file_->after_sync_;
+    lock.unlock();
+    if (hook) hook(!refused);
+    if (refused) return fail(*refused);
     return {};
   }
   Result<void> truncate(std::uint64_t bytes) override {

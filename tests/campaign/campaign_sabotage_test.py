@@ -1,5 +1,5 @@
-"""Each of these defences in turn is off, and the campaign finds escapes of the sort that fits: its
-judge, who is not told, can fail a machine. Barriers are not among them: see docs/campaign.md."""
+"""Each defence in turn is off, and the campaign finds escapes of the sort that fits: its judge, who
+is not told, can fail a machine."""
 
 import json
 import os
@@ -45,6 +45,14 @@ class Sabotage(unittest.TestCase):
         self.assertTrue(found & {"a cell that was voted out was not switched off",
                                  "a task of a cell that was voted out still runs",
                                  "the machine is not whole again"}, found)
+
+    def test_without_barriers_some_go_on_before_others_have_discarded(self):
+        # The victim must have a window open at the very home that is slow: about one in twenty.
+        found = self.escapes("barrier", "slow", 120)
+        self.assertTrue(found & {"a page holds what nobody committed",
+                                 "a page can be read that its dead writer had open",
+                                 "bytes are visible that were never committed",
+                                 "a page was discarded that nobody can have stored to"}, found)
 
 
 if __name__ == "__main__":

@@ -47,19 +47,23 @@ class Judge(unittest.TestCase):
             "losses": [], "details": {}}
         self.ended = {"worker1": 75, "witness1": 137, "dependent1": 75, "dependent0": 135}
 
-    def judge(self):
+    def evidence_line(self, lives=None):
         components = []
         for component in self.plan["components"]:
             name = component["name"]
-            path = self.dir / f"{name}.1.log"
+            life = (lives or {}).get(name, 1)
+            path = self.dir / f"{name}.{life}.log"
             path.write_text("".join(line + "\n" for line in self.logs[name]))
-            components.append({"name": name, "life": 1, "log": path.name,
+            components.append({"name": name, "life": life, "log": path.name,
                                "bytes": path.stat().st_size, "ended": name in self.ended,
                                "answered": True, "status": self.ended.get(name, 0)})
-        told = dict(copy.deepcopy(self.evidence), components=components)
+        return json.dumps(dict(copy.deepcopy(self.evidence), components=components)) + "\n"
+
+    def judge(self, before="", lives=None):
+        """What is wrong with this fault, after those whose evidence came before."""
         done = subprocess.run([BUILD / "hive-campaign-judge", self.dir], text=True,
-                              input=json.dumps(told) + "\n", capture_output=True)
-        verdict = json.loads(done.stdout)
+                              input=before + self.evidence_line(lives), capture_output=True)
+        verdict = json.loads(done.stdout.splitlines()[-1])
         self.assertEqual(done.returncode, 0 if verdict["verdict"] == "contained" else 1)
         return {escape["what"] for escape in verdict["escapes"]}
 
@@ -120,6 +124,23 @@ class Judge(unittest.TestCase):
     def test_an_error_that_nobody_caused(self):
         self.logs["worker0"] += ["1200 error put 2 1 timed_out 2 -1"]
         self.assertIn("a call fails that nothing stands in the way of", self.judge())
+
+    def test_what_an_earlier_fault_tore_is_lost_until_its_writer_begins_anew(self):
+        self.logs["worker1"] += ["300 opening 0 1 0 2 1 9", "400 opened 0 1 0 2 1 9"]
+        self.torn(0, 1)
+        first = self.evidence_line()
+        self.evidence.update({"fault": {"number": 5, "kind": "task", "targets": [], "delay_us": 1,
+                                        "seed": 1}, "kernels": [
+            {"cell": c, "incarnation": 2 if c == 1 else 1, "died_ns": 0} for c in range(3)]})
+        self.ended = {}
+        self.torn(0, 0)
+        lives = {"worker1": 2, "witness1": 2, "dependent1": 2, "dependent0": 2}
+        self.logs["worker1"] = ["20000 begin 2 1 2", "20100 go 4", "20300 resetting 0 1 0",
+                                "20400 reset 0 1 0"]
+        self.logs["worker2"] += ["20200 publishing 9", "20450 error read 0 1 lost 0 1"]
+        self.assertEqual(self.judge(first, lives), set())
+        self.logs["worker2"] += ["20500 publishing 10", "20550 error read 0 1 lost 0 1"]
+        self.assertIn("a call fails that nothing stands in the way of", self.judge(first, lives))
 
     def test_a_mutex_of_the_dead(self):
         self.logs["worker1"] += ["300 locking 0 1", "400 locked 0 1"]

@@ -1,13 +1,14 @@
 """Machines in which one defence is turned off: each time the damage is there to be seen that the
 same steps do not do to a sound machine."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import unittest
 
-from machine import BUILD, MachineTest, wait_for
+from machine import BUILD, MachineTest, processes_of, wait_for
 
 CELLS = 4
 TRIES_MAX = 8
@@ -155,6 +156,80 @@ class Sabotage(MachineTest):
     def test_all_wait_for_the_others(self):
         self.boot()
         self.assertEqual(self.death_beside_a_stopped_home(), "cell 2 failed: cell_down")
+
+
+    # --- the probe: slow is not dead
+
+    def starve(self, cell):
+        """Its threads run only when nobody else wants to; and somebody does, on each processor."""
+        pid = self.machine.cell(cell)["pid"]
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))
+        group = pathlib.Path(f"/proc/{pid}/autogroup")  # Linux groups by session: a node is one
+        if group.exists():
+            group.write_text("19")
+        for n in range(3 * os.cpu_count()):
+            run = self.machine.start_run("--cell", n % 2, "--", "sh", "-c",
+                                         "while :; do :; done")
+            self.addCleanup(run.communicate)
+            self.addCleanup(run.kill)
+
+    def test_slow_is_taken_for_dead(self):
+        self.boot("probe")
+        self.starve(3)
+        # On a busy host others may go the same way.
+        wait_for(lambda: 3 not in self.machine.status()["live_set"], "the slow one to be out")
+
+    # --- the monitor
+
+    def kill_monitor(self):
+        """What it says that is asked for the monitor's services when that has died."""
+        before = self.machine.monitor_pid()
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: not alive(before), "the monitor to be gone")
+        wait_for(lambda: all(cell["state"] == "up" for cell in self.machine.status()["cells"]),
+                 "the cells to go on")
+
+    def reboot(self, cell):
+        return self.machine.hive("reboot", cell, "--name", "test", check=False)
+
+    def test_nobody_starts_another_monitor(self):
+        self.boot("takeover")
+        self.kill_monitor()
+        answer = self.reboot(1)
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertIn("monitor", answer.stderr)
+
+    def test_another_monitor_is_started(self):
+        self.boot()
+        self.kill_monitor()
+        wait_for(lambda: self.reboot(1).returncode == 0, "another monitor to reboot the cell")
+
+    # --- what ends with its node
+
+    def kill_all_but_a_task(self):
+        """Pid of a task of a machine of which everything else was killed at one blow."""
+        task = self.machine.start_run("--cell", 2, "--", "sh", "-c", "exec sleep 600")
+        self.addCleanup(task.communicate)
+        pid = wait_for(lambda: [t["pid"] for t in self.machine.tasks()
+                                if t["state"] == "running"], "the task to run")[0]
+        self.addCleanup(lambda: alive(pid) and os.kill(pid, signal.SIGKILL))
+        killed = set(processes_of(self.machine.directory)) - {pid}
+        for signal_number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in killed:
+                with contextlib.suppress(ProcessLookupError):  # it ended with another
+                    os.kill(process, signal_number)
+        wait_for(lambda: not any(map(alive, killed)), "the machine to be gone")
+        return pid
+
+    def test_a_task_that_nothing_ties_to_its_node(self):
+        self.boot("ties")
+        self.assertTrue(alive(self.kill_all_but_a_task()))
+
+    def test_a_task_that_is_tied_to_its_node(self):
+        self.boot()
+        pid = self.kill_all_but_a_task()
+        wait_for(lambda: not alive(pid), "the task to be gone")
 
 
 class Refused(MachineTest):

@@ -81,6 +81,7 @@ void Kernel::on_monitor_gone() {
 
 void Kernel::start_monitor_if_due() {
   if (!monitor_gone_ || shutdown_deadline_ns_ != 0 || !is_up_) return;
+  if (config_.sabotage.takeover) return;
   if (membership_->live().lowest() != config_.self || !takeover_.is_due(now_ns())) return;
   const auto started = start_monitor(config_);
   log(started ? "starting a new monitor" : "no new monitor: " + started.error().message());

@@ -72,6 +72,7 @@ struct CacheFile {
   std::uint64_t written = 0;  // when its disk was changed last, by the cache's count
   std::uint64_t synced = 0;  // all that was written back by then, by the cache's count, is on disk
   std::uint64_t sync_failures = 0;
+  bool syncing = false;  // by one thread
 
   // Of a reader who goes from the beginning to the end.
   std::uint64_t disk_ns = 0;      // how long its disk took to answer last

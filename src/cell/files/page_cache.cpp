@@ -4,10 +4,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 
 #include "base/check.h"
 
 namespace hive::cell {
+namespace {
+
+// Each means that files came and went while one asked for a size.
+constexpr int open_tries_max = 100;
+
+}  // namespace
 
 // A file that somebody has open.
 class PageCache::Content final : public FileContent {
@@ -87,23 +94,31 @@ Failure PageCache::is_gone() const {
 Result<std::shared_ptr<FileContent>> PageCache::open(FileNumber number, const MakeBacking& make) {
   HIVE_CHECK(number != 0);
   Lock lock(mutex_);
+  if (!start_threads_locked()) {
+    return failure(Code::exhausted, EAGAIN, "the host gives the page cache no threads");
+  }
   auto known = files_.find(number);
-  if (known == files_.end()) {
+  std::unique_ptr<FileBacking> backing;
+  for (int i = 0; known == files_.end(); ++i) {
+    if (i == open_tries_max) return takes_too_long();
+    const std::uint64_t before = let_go_;
     lock.unlock();
-    auto backing = make();
-    if (!backing) return fail(backing.error());
-    const auto size = (*backing)->size();
+    if (!backing) {
+      auto made = make();
+      if (!made) return fail(made.error());
+      backing = std::move(*made);
+    }
+    const auto size = backing->size();
     if (!size) return fail(size.error());
     lock.lock();
-    known = files_.try_emplace(number).first;
-    if (known->second == nullptr) {
-      auto file = std::make_shared<File>();
-      file->number = number;
-      file->backing = std::move(*backing);
-      file->size = *size;
-      known->second = std::move(file);
-      start_threads_locked();
-    }
+    known = files_.find(number);
+    // Somebody else may have had it open meanwhile, made it longer, and closed it.
+    if (known != files_.end() || let_go_ != before) continue;
+    auto file = std::make_shared<File>();
+    file->number = number;
+    file->backing = std::move(backing);
+    file->size = *size;
+    known = files_.emplace(number, std::move(file)).first;
   }
   const FileRef& file = known->second;
   if (file->is_gone) return failure(Code::not_found, ENOENT, "the file is being removed");
@@ -123,6 +138,7 @@ bool PageCache::let_go_locked(const File& file) {
   if (file.opens > 0 || file.frames > 0 || file.readers > 0 || !file.batches.empty()) return false;
   std::erase(idle_, file.number);
   files_.erase(file.number);
+  ++let_go_;
   return true;
 }
 
@@ -165,9 +181,16 @@ Result<void> PageCache::flush_all(std::uint64_t deadline_ns) {
 
 // --- the threads --------------------------------------------------------------------------------
 
-void PageCache::start_threads_locked() {
-  if (!threads_.empty()) return;
-  for (int i = 0; i < parts_.threads; ++i) threads_.emplace_back([this] { work(); });
+// False: there is none. One does the work of all, if later; the others are tried for again.
+bool PageCache::start_threads_locked() {
+  try {
+    while (threads_.size() < static_cast<std::size_t>(parts_.threads)) {
+      threads_.emplace_back([this] { work(); });
+    }
+  } catch (const std::system_error&) {
+    return !threads_.empty();
+  }
+  return true;
 }
 
 void PageCache::work() {
@@ -197,11 +220,7 @@ bool PageCache::work_once(Lock& lock) {
     (void)write_back(lock, begin_batch_locked(*frame));
     return true;
   }
-  if (idle_.size() > idle_files_max) {
-    retire(lock);
-    return true;
-  }
-  return false;
+  return idle_.size() > idle_files_max && retire(lock);
 }
 
 // When a dirty page is due next; 0: none is dirty.
@@ -209,24 +228,27 @@ std::uint64_t PageCache::sleep_until_locked() const {
   return due_.empty() ? 0 : std::max<std::uint64_t>(due_.begin()->first, now_ns() + ns_per_ms);
 }
 
-// Lets the file go that nobody has opened for the longest time.
-void PageCache::retire(Lock& lock) {
+// Lets the file go that nobody has opened for the longest time. False: its disk refuses, or it is
+// in use; then another one has its turn when there is something to do again.
+bool PageCache::retire(Lock& lock) {
   FileRef file = files_.at(idle_.front());
   std::rotate(idle_.begin(), idle_.begin() + 1, idle_.end());  // if not now, then much later
   ++file->opens;  // by us
   bool is_written = true;
   for (auto dirty = file->dirty.begin(); is_written && dirty != file->dirty.end();
        dirty = file->dirty.begin()) {
-    is_written = may_write_back_locked(dirty->second) &&
+    is_written = pages_[dirty->second].tries_at_ns <= now_ns() &&
+                 may_write_back_locked(dirty->second) &&
                  write_back(lock, begin_batch_locked(dirty->second));
   }
   const bool is_used = file->opens > 1 || file->readers > 0 || !file->batches.empty();
   if (is_written && !is_used) drop_pages(lock, *file, 0);
   --file->opens;
-  (void)let_go_locked(*file);
+  const bool gone = let_go_locked(*file);
   lock.unlock();
   file.reset();
   lock.lock();
+  return gone;
 }
 
 // --- the books ----------------------------------------------------------------------------------

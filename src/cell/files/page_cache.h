@@ -133,11 +133,11 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   PageCache(Parts parts, CacheTable table);
   void close(File& file);
   bool let_go_locked(const File& file);
-  void start_threads_locked();
+  bool start_threads_locked();
   void work();
   bool work_once(Lock& lock);
   std::uint64_t sleep_until_locked() const;
-  void retire(Lock& lock);
+  bool retire(Lock& lock);
   template <class Ready>
   bool wait(Lock& lock, Ready ready) {
     return changed_.wait_for(lock, std::chrono::nanoseconds(content_wait_max_ns), ready);
@@ -267,6 +267,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::size_t in_hand_ = 0;     // frames in the state `moving`
   std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back
   std::unordered_map<FileNumber, FileRef> files_;
+  std::uint64_t let_go_ = 0;     // files that have left `files_`
   std::deque<FileNumber> idle_;  // that nobody has open, longest first
   std::set<std::pair<std::uint64_t, std::uint32_t>> due_;  // when, dirty frame
   std::uint64_t last_count_ = 0;  // of pages becoming dirty, and of batches

@@ -42,8 +42,11 @@ void PageCache::make_clean_locked(std::uint32_t frame) {
 
 bool PageCache::may_write_back_locked(std::uint32_t frame) const {
   const Page& page = pages_[frame];
-  return page.dirty != 0 && !page.writing && !page.lost && !page.file->alone &&
-         page.file->waits_alone == 0;
+  const File& file = *page.file;
+  // Who waits to be alone waits for all batches to be over; but those that it waits for as well
+  // may need the frames of just these pages.
+  const bool is_open = file.waits_alone == 0 || file.readers > 0 || file.writer;
+  return page.dirty != 0 && !page.writing && !page.lost && !file.alone && is_open;
 }
 
 // A dirty page that is old enough, or any when there are too many.
@@ -212,12 +215,18 @@ Result<void> PageCache::write_dirty(Lock& lock, File& file, std::uint64_t since_
   return fail(told);
 }
 
+// One at a time: Linux tells a failure once, also if it is about what two of us have written. The
+// one that hears of it must have said so here before another one believes its own success.
 Result<void> PageCache::sync(Lock& lock, File& file) {
-  const std::uint64_t before = last_count_;
   const std::uint64_t failures = file.sync_failures;
+  if (!wait(lock, [&file] { return !file.syncing; })) return takes_too_long();
+  file.syncing = true;
+  const std::uint64_t before = last_count_;
   lock.unlock();
   const auto done = file.backing->fdatasync();
   lock.lock();
+  file.syncing = false;
+  changed_.notify_all();
   if (!done) {
     ++file.sync_failures;
     file.last_failure = done.error();

@@ -277,7 +277,7 @@ void Membership::obey(const MemberOrder& order) {
       note_sign(order.cell, "", now_ns());
       reader_.forget(order.cell);  // its board too is looked at before we give an opinion
       probes_.try_emplace(order.cell, parts_.layout, order.cell, parts_.kernel_pid(order.cell),
-                          clocks_.stood_ns(order.cell));
+                          clocks_.stood_ns(order.cell), parts_.sabotage.probe);
       return;
     case MemberOrder::What::fence:
       return try_fence(order);

@@ -110,10 +110,12 @@ void visit_processors(const ThreadTimes& times) {
   (void)::sched_setaffinity(0, sizeof own, &own);
 }
 
-Probe::Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns)
+Probe::Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns,
+             bool by_clock_alone)
     : layout_(layout),
       cell_(cell),
       pid_(pid),
+      by_clock_alone_(by_clock_alone),
       stood_ns_(stood_ns),
       before_(read_thread_times(pid)) {
   (void)safe_load64(&machine::node_header(layout, cell)->clock_word, clock_);
@@ -134,8 +136,8 @@ Probe::Verdict Probe::look() {
   last_look_ns_ = now_time;
   stood_ns_ += probe_look_ns;
   ++looks_;
-  Verdict verdict = judge_threads();
-  if (verdict == Verdict::guilty && tick_sleeps(before_)) {
+  Verdict verdict = by_clock_alone_ ? Verdict::guilty : judge_threads();
+  if (!by_clock_alone_ && verdict == Verdict::guilty && tick_sleeps(before_)) {
     // A processor may have stood still, with the timers of all who sleep on it: a host takes the
     // processors of a virtual machine away one by one. Once we have run there it goes again, and
     // what was due there has come. Whatever else of the cell runs on another processor.

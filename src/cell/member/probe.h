@@ -43,7 +43,10 @@ class Probe {
   enum class Verdict : std::uint8_t { open, innocent, guilty };
 
   // `stood_ns`: for how long its clock has been seen to stand already.
-  Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns);
+  // `by_clock_alone`: a defence that a test turns off; whether its threads get a processor is not
+  // looked at.
+  Probe(const machine::Layout& layout, CellId cell, int pid, std::uint64_t stood_ns,
+        bool by_clock_alone = false);
 
   // Looks again; to be called every probe_look_ns at least. More often it only sees whether the
   // clock goes on.
@@ -60,6 +63,7 @@ class Probe {
   const machine::Layout layout_;
   const CellId cell_;
   const int pid_;
+  const bool by_clock_alone_;
   std::uint64_t clock_ = 0;
   std::uint64_t stood_ns_;
   std::uint64_t last_look_ns_ = now_ns();  // at the threads

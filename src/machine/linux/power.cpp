@@ -33,7 +33,8 @@ struct Child {
 
 Child describe_child(const NodeStart& start) {
   Child child;
-  child.words = {start.node_program, std::to_string(start.node), start.namespaces ? "1" : "0"};
+  const char* const ties = start.untied ? "untied" : start.namespaces ? "namespaces" : "processes";
+  child.words = {start.node_program, std::to_string(start.node), ties};
   child.words.insert(child.words.end(), start.kernel.begin(), start.kernel.end());
   for (auto& word : child.words) child.arguments.push_back(word.data());
   child.arguments.push_back(nullptr);

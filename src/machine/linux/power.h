@@ -37,6 +37,7 @@ struct NodeStart {
   int log = -1;                 // standard output and error of all three
   std::vector<int> processors;  // CPU set of the node
   bool namespaces = true;       // false: do without, as on a host that refuses them
+  bool untied = false;          // a test's: what it starts does not end with the power process
 };
 
 struct RunningNode {

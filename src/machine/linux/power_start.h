@@ -1,7 +1,10 @@
 // What start_node() and hive-node agree upon: the descriptors that the power process finds open,
 // and how it reports that something could not be started.
 //
-//   hive-node NODE NAMESPACES KERNEL [ARGUMENT...]
+//   hive-node NODE namespaces|processes|untied KERNEL [ARGUMENT...]
+//
+// namespaces: tasks in a PID namespace where the host allows it; processes: each tied to its parent;
+// untied: to nobody, for a test.
 #pragma once
 
 #include <cstdint>
