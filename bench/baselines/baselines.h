@@ -46,6 +46,14 @@ double ring(const Arguments& arguments);
 double mutex(const Arguments& arguments);
 double barrier(const Arguments& arguments);
 
+// Files in Linux's cache, on the faster of tmpfs and the disk: 4 MiB read in calls of 64 KiB; 4 KiB
+// at a random place; 4 MiB written to a file that was empty, on tmpfs; open and close; fstat.
+double file_read(const Arguments& arguments);
+double file_pread(const Arguments& arguments);
+double file_write(const Arguments& arguments);
+double file_open(const Arguments& arguments);
+double file_stat(const Arguments& arguments);
+
 double start_program(const Arguments& arguments);  // posix_spawn of /bin/true, and its end
 double open_memory(const Arguments& arguments);    // shm_open, mmap, munmap, close
 

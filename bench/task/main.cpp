@@ -13,6 +13,8 @@
 //   witness   for COUNT ms, uses its own cell and the others in turn: the longest time in which
 //             nothing came of it, and when it began and ended
 //   spin      only uses a processor, for COUNT ms
+//   file-read, file-write   4 MiB of a file, 64 KiB a call; write: to an empty one
+//   file-pread   4 KiB that are cached; file-open   open and close; file-stat   fstat
 //   mutex     lock and unlock, nobody else wants it; barrier: two threads meet
 #include <algorithm>
 #include <csignal>
@@ -28,6 +30,7 @@
 
 #include <hive/hive.h>
 
+#include "files.h"
 #include "oneway.h"
 #include "timing.h"
 #include "witness.h"
@@ -191,6 +194,12 @@ int main(int argc, char** argv) {
 
   Bench bench{must("attach", hive::attach()), home, count};
   const std::string what = argv[1];
+  if (what.starts_with("file-")) {
+    const double ns = bench::file_figure(bench.session, what, home, count);
+    if (ns < 0) return 2;
+    std::printf("%.3f\n", ns);
+    return 0;
+  }
   constexpr struct {
     const char* name;
     double (Bench::*measure)();

@@ -220,6 +220,32 @@ void add_sharing(std::vector<BenchRow>& rows) {
                   baseline("barrier", meetings, false)});
 }
 
+void add_files(std::vector<BenchRow>& rows) {
+  constexpr int whole = 45;  // of 4 MiB
+  constexpr int calls = 30000;
+  constexpr int opens = 600;
+  rows.push_back({"file.read.4MiB.local", "read, on tmpfs or disk",
+                  task_figure("file-read", own_cell, whole), baseline("file-read", whole, false),
+                  ratio_at_most(1)});
+  rows.push_back({"file.read.4MiB.remote", "the local one",
+                  task_figure("file-read", other_cell, whole),
+                  task_figure("file-read", own_cell, whole), ratio_at_most(1.05)});
+  rows.push_back({"file.write.4MiB.local", "write, on tmpfs",
+                  task_figure("file-write", own_cell, whole), baseline("file-write", whole, false),
+                  ratio_at_most(1.2)});
+  rows.push_back({"file.write.4MiB.remote", "the local one",
+                  task_figure("file-write", other_cell, whole),
+                  task_figure("file-write", own_cell, whole), ratio_at_most(1.1)});
+  rows.push_back({"file.open.local", "open, close", task_figure("file-open", own_cell, opens),
+                  baseline("file-open", calls, false)});
+  rows.push_back({"file.open.remote", "the local one", task_figure("file-open", other_cell, opens),
+                  task_figure("file-open", own_cell, opens), ratio_at_most(2)});
+  rows.push_back({"file.pread.4KiB", "pread", task_figure("file-pread", own_cell, calls),
+                  baseline("file-pread", calls, false)});
+  rows.push_back({"file.stat", "fstat", task_figure("file-stat", own_cell, opens),
+                  baseline("file-stat", calls, false)});
+}
+
 // Against iceoryx, where there is one.
 void add_iceoryx(std::vector<BenchRow>& rows) {
   constexpr int spinning = 1500;  // batches shorter than a time slice, also on a busy host
@@ -255,6 +281,7 @@ std::vector<BenchRow> bench_rows() {
   add_firewall(rows);
   add_tasks(rows);
   add_sharing(rows);
+  add_files(rows);
   add_iceoryx(rows);
   add_programs(rows);
   rows.push_back({"idle.cpu", "", idle_share, nullptr, value_at_most(1, "1 %"), false, nullptr,

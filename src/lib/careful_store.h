@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/safe_copy.h"
 #include "machine/layout.h"
@@ -31,6 +32,14 @@ inline void load_source(const void* source, std::uint64_t length) noexcept {
   const auto* const bytes = static_cast<const volatile std::byte*>(source);
   for (std::uint64_t at = 0; at < length; at += machine::page_bytes) (void)bytes[at];
   if (length > 0) (void)bytes[length - 1];
+}
+
+// The same for a copy whose destination may have faulted. What is there is to be overwritten
+// anyway.
+inline void store_to(std::span<std::byte> out) noexcept {
+  auto* const bytes = const_cast<volatile std::byte*>(out.data());
+  for (std::size_t at = 0; at < out.size(); at += machine::page_bytes) bytes[at] = std::byte{0};
+  if (!out.empty()) bytes[out.size() - 1] = std::byte{0};
 }
 
 // How often a store may find its page missing, and have it brought in, before it is given up.

@@ -15,6 +15,7 @@ inline constexpr const char* cause_cell_failed = "the cell has failed";
 inline constexpr const char* cause_home_failed = "the home of the segment has failed";
 inline constexpr const char* cause_memory_failed = "the memory of the cell has failed";
 inline constexpr const char* cause_bad_reply = "the cell's reply makes no sense";
+inline constexpr char cause_source[] = "the bytes of a call cannot be read just now";
 inline constexpr const char* cause_slots = "every call slot of this task with the cell is in use";
 
 // A string with static lifetime that says the same: a known cause, or a copy that is kept for

@@ -4,17 +4,26 @@
 #include <cerrno>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "lib/careful_store.h"
+#include "lib/causes.h"
 
 namespace hive::lib {
 
 using proto::GateOp;
 
 FileImpl::FileImpl(std::shared_ptr<SessionImpl> session, Peer* peer, FileEntry entry,
-                   std::uint64_t handle, int flags)
-    : session_(std::move(session)), peer_(peer), entry_(entry), handle_(handle), flags_(flags) {}
+                   const Opened& opened, int flags)
+    : session_(std::move(session)),
+      peer_(peer),
+      entry_(entry),
+      handle_(opened.handle),
+      flags_(flags),
+      in_place_(*session_, *peer_, {entry.number, opened.record, opened.generation}) {}
 
 FileImpl::~FileImpl() {
   // A home that is down has closed it.
@@ -46,22 +55,33 @@ Result<std::size_t> FileImpl::read(std::span<std::byte> out) {
 
 Result<std::size_t> FileImpl::pread(std::span<std::byte> out, std::uint64_t offset) {
   if (auto may = check(false); !may) return fail(may.error());
-  constexpr std::size_t most = proto::gate_answer_bytes_max;
-  // The bytes come here first: `out` may lie in a segment, and a fault there must not find us in a
-  // call.
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(std::min(out.size(), most));
+  // What is cached is read in place, and what lies between by way of the home.
   std::size_t count = 0;
   while (count < out.size() && offset + count >= offset) {
-    const std::size_t wanted = std::min(out.size() - count, most);
-    const auto values = call({.op = GateOp::file_read,
-                              .args = {handle_, offset + count, wanted},
-                              .answer = {buffer.get(), wanted}});
-    if (!values && count == 0) return fail(values.error());
-    if (!values || (*values)[2] == 0) break;
-    std::copy_n(buffer.get(), (*values)[2], out.data() + count);
-    count += (*values)[2];
+    const auto here =
+        in_place_.read(offset + count, out.subspan(count), proto::gate_answer_bytes_max);
+    count += here.bytes;
+    if (here.is_end) break;
+    if (here.missing == 0) continue;
+    const auto more = read_home(offset + count, out.subspan(count, here.missing));
+    if (!more && count == 0) return fail(more.error());
+    if (!more || *more == 0) break;
+    count += *more;
   }
   return count;
+}
+
+Result<std::size_t> FileImpl::read_home(std::uint64_t offset, std::span<std::byte> out) {
+  // The bytes come here first: `out` may lie in a segment, and a fault there must not find us in a
+  // call.
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(out.size());
+  const auto values = call({.op = GateOp::file_read,
+                            .args = {handle_, offset, out.size()},
+                            .answer = {buffer.get(), out.size()}});
+  if (!values) return fail(values.error());
+  const std::size_t bytes = std::min<std::size_t>((*values)[2], out.size());
+  std::copy_n(buffer.get(), bytes, out.data());
+  return bytes;
 }
 
 Result<std::size_t> FileImpl::write(std::span<const std::byte> bytes) {
@@ -86,15 +106,21 @@ Result<std::uint64_t> FileImpl::write_at(std::span<const std::byte> bytes, std::
   const bool append = (flags_ & O_APPEND) != 0;
   if (!append && !bytes.empty() && offset >= proto::file_bytes_max) return fail_errno(EFBIG);
   constexpr std::size_t most = proto::gate_data_bytes;
-  // Copied first, as above.
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(std::min(bytes.size(), most));
+  std::vector<std::byte> buffer;
   std::uint64_t end = offset;
   while (count < bytes.size()) {
     const std::size_t part = std::min(bytes.size() - count, most);
-    std::copy_n(bytes.data() + count, part, buffer.get());
-    const auto values = call({.op = GateOp::file_write,
-                              .args = {handle_, offset + count, part, append ? 1U : 0U},
-                              .data = {buffer.get(), part}});
+    GateCall request{.op = GateOp::file_write,
+                     .args = {handle_, offset + count, part, append ? 1U : 0U},
+                     .data = bytes.subspan(count, part)};
+    // They may lie in a segment, and a fault there must not find us in a call.
+    load_source(request.data.data(), part);
+    auto values = call(request);
+    if (!values && values.error().cause == cause_source) {
+      buffer.assign(request.data.begin(), request.data.end());
+      request.data = buffer;
+      values = call(request);
+    }
     if (!values && count == 0) return fail(values.error());
     if (!values) break;
     const std::size_t written = std::min<std::size_t>((*values)[0], part);
@@ -117,9 +143,10 @@ Result<std::uint64_t> FileImpl::seek(std::int64_t offset, int whence) {
   if (whence == SEEK_CUR) {
     from = static_cast<std::int64_t>(offset_);
   } else if (whence == SEEK_END) {
-    const auto about = info();
+    const auto size = in_place_.size();
+    const auto about = size ? Result<FileInfo>() : info();
     if (!about) return fail(about.error());
-    from = static_cast<std::int64_t>(about->size);
+    from = static_cast<std::int64_t>(size.value_or(about->size));
   } else if (whence != SEEK_SET) {
     return fail_errno(EINVAL);
   }

@@ -9,15 +9,21 @@
 #include <span>
 
 #include "lib/file_calls.h"
+#include "lib/file_in_place.h"
 #include "lib/file_walk.h"
 
 namespace hive::lib {
 
 class FileImpl {
  public:
-  // `handle` 0: a directory.
-  FileImpl(std::shared_ptr<SessionImpl> session, Peer* peer, FileEntry entry, std::uint64_t handle,
-           int flags);
+  // What the home has opened. `handle` 0: a directory.
+  struct Opened {
+    std::uint64_t handle = 0;
+    std::uint64_t record = 0;  // address of its FileRecord
+    std::uint64_t generation = 0;
+  };
+  FileImpl(std::shared_ptr<SessionImpl> session, Peer* peer, FileEntry entry,
+           const Opened& opened, int flags);
   ~FileImpl();
   FileImpl(const FileImpl&) = delete;
   FileImpl& operator=(const FileImpl&) = delete;
@@ -39,6 +45,8 @@ class FileImpl {
   // Where the bytes end that were written; in `count` how many.
   Result<std::uint64_t> write_at(std::span<const std::byte> bytes, std::uint64_t offset,
                                  std::size_t& count);
+  // At most gate_answer_bytes_max bytes, by way of the home.
+  Result<std::size_t> read_home(std::uint64_t offset, std::span<std::byte> out);
   Result<GateValues> call(const GateCall& call) const;
   Result<void> check(bool for_writing) const;
 
@@ -47,6 +55,7 @@ class FileImpl {
   const FileEntry entry_;
   const std::uint64_t handle_;
   const int flags_;
+  FileInPlace in_place_;
   std::mutex mutex_;
   std::uint64_t offset_ = 0;  // guarded by mutex_
   struct Made {

@@ -159,14 +159,16 @@ Result<File> FileSystem::open(std::string_view path, int flags, mode_t mode,
     if (!peer) return fail(lib::with_errno(peer.error(), EHOSTDOWN));
     if (entry->kind == ProtoKind::directory) {
       if (writes || makes || (flags & O_TRUNC) != 0) return fail_errno(EISDIR);
-      return File(std::make_unique<lib::FileImpl>(impl_, *peer, *entry, 0, flags));
+      return File(std::make_unique<lib::FileImpl>(
+          impl_, *peer, *entry, lib::FileImpl::Opened{}, flags));
     }
     const std::uint64_t truncates =
         writes && (flags & O_TRUNC) != 0 && !was_made ? proto::file_open_truncate : 0;
     opened = lib::call_opened(*impl_, **peer,
                               {.op = GateOp::file_open, .args = {entry->number, truncates}});
     if (opened) {
-      auto impl = std::make_unique<lib::FileImpl>(impl_, *peer, *entry, (*opened)[0], flags);
+      const lib::FileImpl::Opened of{(*opened)[0], (*opened)[2], (*opened)[3]};
+      auto impl = std::make_unique<lib::FileImpl>(impl_, *peer, *entry, of, flags);
       if (was_made) {
         impl->was_made_in(lib::home_of_name(*impl_, walked->directory(), walked->name),
                           walked->directory().number);

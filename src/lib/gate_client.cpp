@@ -46,6 +46,10 @@ Result<GateValues> GateClient::call(const GateCall& call) noexcept {
   if (auto up = check_server(); !up) return fail(up.error());
   const auto slot = claim_slot(call, deadline_ns);
   if (!slot) return fail(slot.error());
+  if (!copy_data(*slot, call.data)) {
+    slots_.release(*slot);
+    return failed(Code::lost, cause_source, with_.server);
+  }
   const std::uint32_t sequence = post(*slot, call, deadline_ns);
   ring_doorbell();
   if (auto came = wait_for_reply(*slot, sequence, deadline_ns + proto::gate_reply_grace_ns);
@@ -89,6 +93,13 @@ Result<int> GateClient::claim_slot(const GateCall& call, std::uint64_t deadline_
   }
 }
 
+bool GateClient::copy_data(int slot, std::span<const std::byte> data) noexcept {
+  if (data.empty()) return true;
+  auto* const to = reinterpret_cast<std::byte*>(with_.requests) + proto::gate_data_offset +
+                   static_cast<std::size_t>(slot) * proto::gate_data_bytes;
+  return safe_copy(to, data.data(), std::min<std::size_t>(data.size(), proto::gate_data_bytes));
+}
+
 std::uint32_t GateClient::post(int slot, const GateCall& call,
                                std::uint64_t deadline_ns) noexcept {
   const auto i = static_cast<std::size_t>(slot);
@@ -100,12 +111,6 @@ std::uint32_t GateClient::post(int slot, const GateCall& call,
   std::copy_n(call.name.data(), length, request.name.data());
   std::fill(request.name.begin() + static_cast<std::ptrdiff_t>(length), request.name.end(), '\0');
   request.sleeping.store(0, std::memory_order_relaxed);
-  if (!call.data.empty()) {
-    auto* data = reinterpret_cast<std::byte*>(with_.requests) + proto::gate_data_offset +
-                 i * proto::gate_data_bytes;
-    std::ranges::copy(call.data.first(std::min(call.data.size(), proto::gate_data_bytes)), data);
-  }
-
   const std::uint32_t sequence = sequences_[i].load(std::memory_order_relaxed) + 1;
   sequences_[i].store(sequence, std::memory_order_relaxed);
   auto& used = with_.requests->slots_used;

@@ -33,7 +33,9 @@ struct GateCall {
   std::array<std::uint64_t, 6> args{};
   std::string_view name{};        // at most 63 bytes
   std::uint64_t deadline_ns = 0;  // absolute; 0: call_timeout_ns from now
-  std::span<const std::byte> data{};  // at most gate_data_bytes
+  // At most gate_data_bytes. Where a fault may come (it lies in a segment), it has been touched
+  // just now, and the call may fail with cause_source.
+  std::span<const std::byte> data{};
   // For data of the answer. An answer with more is taken for senseless.
   std::span<std::byte> answer{};
 };
@@ -73,6 +75,7 @@ class GateClient {
   enum class Look : std::uint8_t { not_yet, replied, garbage, unreadable };
 
   Result<int> claim_slot(const GateCall& call, std::uint64_t deadline_ns) noexcept;
+  bool copy_data(int slot, std::span<const std::byte> data) noexcept;
   std::uint32_t post(int slot, const GateCall& call, std::uint64_t deadline_ns) noexcept;
   void ring_doorbell() const noexcept;
   Result<void> wait_for_reply(int slot, std::uint32_t sequence, std::uint64_t give_up_ns) noexcept;

@@ -68,7 +68,16 @@ Peer::Peer(Attached attached, const Membership& membership, CallState& state)
       mode_(static_cast<machine::FirewallMode>(attached.welcome.firewall_mode)),
       attached_(std::make_unique<Attached>(std::move(attached))),
       gate_(surroundings(*attached_, membership, state)),
-      windows_(mode_) {}
+      windows_(mode_),
+      pages_(attached_->welcome.layout, cell_, attached_->welcome.pages) {}
+
+void Peer::mark_used(std::uint32_t entry, std::uint32_t sweep) noexcept {
+  auto* const marks = reinterpret_cast<std::uint32_t*>(
+      reinterpret_cast<std::byte*>(attached_->requests.requests()) + proto::gate_used_offset);
+  const std::atomic_ref<std::uint32_t> mark(marks[entry % proto::gate_used_words]);
+  // Most of the time it is there already, and the line stays shared.
+  if (mark.load(std::memory_order_relaxed) != sweep) mark.store(sweep, std::memory_order_relaxed);
+}
 
 void Peer::hang_up() noexcept {
   if (retired_.exchange(true, std::memory_order_seq_cst) || attached_ == nullptr) return;

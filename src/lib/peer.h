@@ -10,6 +10,7 @@
 #include "lib/gate_client.h"
 #include "lib/handshake.h"
 #include "lib/membership.h"
+#include "lib/page_finder.h"
 #include "lib/window_ranges.h"
 
 namespace hive::lib {
@@ -30,6 +31,11 @@ class Peer {
   machine::FirewallMode mode() const { return mode_; }
   GateClient& gate() { return gate_; }
   WindowRanges& windows() { return windows_; }
+  // Inside a use only, all three.
+  const PageFinder& pages() const { return pages_; }
+  bool trusts_pages() const { return attached_->welcome.trusts_pages != 0; }
+  // Tells the cell that a page of an entry of its table is in use.
+  void mark_used(std::uint32_t entry, std::uint32_t sweep) noexcept;
   // Inside a use only.
   const machine::Fence& fence() const { return attached_->fence; }
 
@@ -65,6 +71,7 @@ class Peer {
   std::unique_ptr<Attached> attached_;  // null once retired
   GateClient gate_;
   WindowRanges windows_;
+  const PageFinder pages_;
   std::atomic<bool> retired_{false};
   std::atomic<std::uint32_t> users_{0};
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/safe_copy.h"
+#include "lib/careful_store.h"
 #include "lib/causes.h"
 #include "lib/lock_impl.h"
 #include "lib/patience.h"
@@ -19,15 +20,6 @@ using proto::GateOp;
 namespace {
 
 constexpr const char* cause_outside = "the range lies outside the segment";
-
-// Before a copy is tried again: the fault may have been one of the destination, which may lie in a
-// segment, too. Plain stores, so that its pages are brought in, or it is a bus error of the
-// program's, as with any other copy. What is there is to be overwritten anyway.
-void store_to(std::span<std::byte> out) {
-  auto* const bytes = const_cast<volatile std::byte*>(out.data());
-  for (std::size_t at = 0; at < out.size(); at += page_bytes) bytes[at] = std::byte{0};
-  if (!out.empty()) bytes[out.size() - 1] = std::byte{0};
-}
 
 std::byte* address_of(const SessionImpl& session, const Peer& peer, const SegmentPlace& place) {
   const std::uint64_t begin = session.membership().layout.user_begin(peer.cell());

@@ -19,12 +19,13 @@ struct Sabotage {
   bool probe = false;     // whose clock is late is guilty, whatever it waits for
   bool takeover = false;  // no new monitor is started when the monitor has died
   bool ties = false;      // tasks and kernel do not end with the power process
+  bool sequence = false;  // readers in place do not look at the number of the frame
 
   struct Defence {
     const char* name;
     bool Sabotage::*off;
   };
-  static constexpr std::array<Defence, 8> defences() {
+  static constexpr std::array<Defence, 9> defences() {
     return {{{"firewall", &Sabotage::firewall},
              {"discard", &Sabotage::discard},
              {"careful", &Sabotage::careful},
@@ -32,7 +33,8 @@ struct Sabotage {
              {"barrier", &Sabotage::barrier},
              {"probe", &Sabotage::probe},
              {"takeover", &Sabotage::takeover},
-             {"ties", &Sabotage::ties}}};
+             {"ties", &Sabotage::ties},
+             {"sequence", &Sabotage::sequence}}};
   }
 
   // Turns the defence of this name off. False: there is none.

@@ -18,11 +18,12 @@
 #include <cstdint>
 
 #include "machine/layout.h"
+#include "proto/pages.h"
 
 namespace hive::proto {
 
 inline constexpr std::uint32_t attach_magic = 0x41565648;  // "HVVA"
-inline constexpr std::uint32_t protocol_version = 4;
+inline constexpr std::uint32_t protocol_version = 5;
 
 enum class AttachKind : std::uint32_t { task = 1, kernel = 2 };
 
@@ -48,6 +49,9 @@ struct AttachWelcome {
   std::uint64_t task = 0;          // this task's machine-wide number
   std::uint64_t replies =
       0;  // address of its GateReplies in the node's kernel memory; 0 for a kernel
+  PageRoots pages;  // of cached files
+  std::uint32_t trusts_pages = 0;  // 1: a defence is off, see machine::Sabotage::sequence
+  std::uint32_t reserved = 0;
   std::uint32_t firewall_mode = 0;  // machine::FirewallMode
   std::int32_t node = -1;
   std::int32_t span_index = 0;

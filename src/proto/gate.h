@@ -55,6 +55,8 @@ enum class GateOp : std::uint16_t {
   segment_store,    // args: segment, offset, bytes: stores the data of the slot there
   lock_open,   // args: segment, kind (LockKind); name -> object, page of the node, token, record
   lock_reset,  // args: object
+  page_give,  // args: pages; WantedPage each (pages.h): gives those that their frames still hold for
+              // reading -> how many
   // Files (files.h). `name` and `target` are in the data of the request. Directories are named by
   // their number; they lie on the cell that is called. Answers with data say how many bytes in
   // values[2] and where in values[3]: an address in the cell's kernel memory, good until the slot
@@ -64,7 +66,7 @@ enum class GateOp : std::uint16_t {
   file_remove,     // args: directory, kind (file for all but directories); name
   file_rename,     // args: directory, home and directory of the target, bytes of name; both names
   file_list,       // args: directory; last name so far -> whether there are more; data
-  file_open,       // args: file, flags -> handle, bytes
+  file_open,       // args: file, flags -> handle, bytes, address of its record, generation
   file_close,      // args: handle
   file_read,       // args: handle, offset, bytes -> data
   file_write,      // args: handle, offset, bytes, append; data -> bytes, where they begin
@@ -118,15 +120,19 @@ struct GateReplies {
   std::array<GateReply, gate_slots> slots{};
 };
 
-// The memfd of the requests, sealed against shrinking: GateRequests, and from gate_data_offset on
-// the data of each slot, which takes memory only where it is used.
+// The memfd of the requests, sealed against shrinking: GateRequests; from gate_data_offset on the
+// data of each slot; and `used`, in which a task that reads pages in place marks them: a word for
+// each entry of the cell's page table (pages.h), modulo their number, with the `sweep` that it saw
+// there. Nothing takes memory before it is used.
 inline constexpr std::uint64_t gate_data_offset = 8192;
 inline constexpr std::uint64_t gate_data_bytes = 64 << 10;   // of each slot
 inline constexpr std::uint64_t gate_store_bytes_max = 4096;  // of a segment_store
 // Data of an answer: whole pages, and with its head a power of two.
 inline constexpr std::uint64_t gate_answer_bytes_max = 60 << 10;
+inline constexpr std::uint64_t gate_used_offset = gate_data_offset + gate_slots * gate_data_bytes;
+inline constexpr std::uint32_t gate_used_words = 1 << 18;  // a node of 1 GiB has as many frames
 inline constexpr std::uint64_t gate_request_bytes =
-    gate_data_offset + gate_slots * gate_data_bytes;
+    gate_used_offset + std::uint64_t{gate_used_words} * sizeof(std::uint32_t);
 static_assert(sizeof(GateRequests) <= gate_data_offset);
 
 }  // namespace hive::proto

@@ -68,6 +68,9 @@ class FencedCache : public FencedHome {
     if (!found || !*found) return std::nullopt;
     return HeldFrame{(*found)->frame, file_page, number, (*found)->sequence};
   }
+  Result<std::uint32_t> give(const Actor& actor, const HeldFrame& held) {
+    return home->give_cached(actor.id, {&held, 1});
+  }
   std::uint64_t address(const HeldFrame& held) const {
     return layout.user_begin(self) + held.frame * page;
   }
@@ -82,15 +85,15 @@ TEST_F(FencedCache, AProcessReadsAPageInPlaceWhenItWasGivenIt) {
   const auto held = find(7, 3);
   ASSERT_TRUE(held);
   EXPECT_FALSE(actor.puppet->load(address(*held))) << "not yet";
-  ASSERT_TRUE(home->give_cached(actor.id, *held));
+  ASSERT_TRUE(give(actor, *held));
   EXPECT_EQ(actor.puppet->load(address(*held)), StampedFile::stamp(7, 3));
   EXPECT_FALSE(actor.puppet->store(address(*held), 1));
   HeldFrame wrong = *held;
   wrong.page = 4;
-  EXPECT_EQ(home->give_cached(actor.id, wrong).error().code, Code::not_found);
+  EXPECT_EQ(give(actor, wrong).error().code, Code::not_found);
   wrong = *held;
   wrong.sequence -= 2;
-  EXPECT_EQ(home->give_cached(actor.id, wrong).error().code, Code::not_found);
+  EXPECT_EQ(give(actor, wrong).error().code, Code::not_found);
 }
 
 TEST_F(FencedCache, AFrameThatIsReusedIsInNobodysPageTable) {
@@ -101,7 +104,7 @@ TEST_F(FencedCache, AFrameThatIsReusedIsInNobodysPageTable) {
   for (std::uint32_t p = 0; p < 16; ++p) {
     const auto held = find(7, p);
     ASSERT_TRUE(held);
-    ASSERT_TRUE(home->give_cached(actor.id, *held));
+    ASSERT_TRUE(give(actor, *held));
     ASSERT_EQ(actor.puppet->load(address(*held)), StampedFile::stamp(7, p));
     given.push_back(*held);
   }
@@ -114,7 +117,7 @@ TEST_F(FencedCache, AFrameThatIsReusedIsInNobodysPageTable) {
     if (now && now->frame == held.frame && now->sequence == held.sequence) continue;
     ++reused;
     EXPECT_FALSE(actor.puppet->load(address(held))) << "page " << held.page;
-    EXPECT_EQ(home->give_cached(actor.id, held).error().code, Code::not_found);
+    EXPECT_EQ(give(actor, held).error().code, Code::not_found);
   }
   EXPECT_GT(reused, 0U);
 }
@@ -125,7 +128,7 @@ TEST_F(FencedCache, AFrameThatASegmentGetsIsInNobodysPageTable) {
   read(*file, 0, pages);
   const auto held = find(7, 5);
   ASSERT_TRUE(held);
-  ASSERT_TRUE(home->give_cached(actor.id, *held));
+  ASSERT_TRUE(give(actor, *held));
   ASSERT_EQ(actor.puppet->load(address(*held)), StampedFile::stamp(7, 5));
   ASSERT_EQ(make(kernel, "all", pages).pages.count, pages);
   EXPECT_FALSE(actor.puppet->load(address(*held)));

@@ -157,13 +157,13 @@ TEST_F(LoansTest, APageInALentFrameHasANumberThatItsTasksCheckAndIsGivenToThem) 
   EXPECT_EQ(held[0].sequence % 2, 0U);
   EXPECT_EQ(code_of(home->hold_lent(borrower, loan->number, held)), Code::bad_argument)
       << "it holds something already";
-  ASSERT_TRUE(home->give_cached(task.id, held[0]));
+  ASSERT_TRUE(home->give_cached(task.id, held));
   EXPECT_EQ(task.space->load(frames[0]), 12U);
 
   const LentFrames which{loan->number, std::span(frames).first(1)};
   EXPECT_EQ(*home->renew_lent(borrower, which), 0U) << "it still holds a page";
   ASSERT_TRUE(home->lose_lent(borrower, which));
-  EXPECT_EQ(code_of(home->give_cached(task.id, held[0])), Code::not_found);
+  EXPECT_EQ(code_of(home->give_cached(task.id, held)), Code::not_found);
   EXPECT_EQ(*home->renew_lent(borrower, which), 1U);
   EXPECT_FALSE(task.space->load(frames[0])) << "nobody else has it any more";
   EXPECT_TRUE(kernel.space->store(frames[0], 13)) << "and the borrower has it still";
@@ -229,11 +229,11 @@ TEST_F(LoansTest, FramesOfADeadBorrowerAreTakenFromAllAndServeOthersLater) {
   std::array<HeldFrame, 1> held{{{frames[0], 3, 77, 0}}};
   kernel.space->store(frames[0], 12);
   ASSERT_TRUE(home->hold_lent(borrower, loan->number, held));
-  ASSERT_TRUE(home->give_cached(task.id, held[0]));
+  ASSERT_TRUE(home->give_cached(task.id, held));
   kernel.space->die();
   home->close_loans_of(2);
   EXPECT_FALSE(task.space->load(frames[0]));
-  EXPECT_EQ(code_of(home->give_cached(task.id, held[0])), Code::not_found);
+  EXPECT_EQ(code_of(home->give_cached(task.id, held)), Code::not_found);
   EXPECT_EQ(lent(), 4U) << "the others may not have come to the barrier";
   EXPECT_EQ(code_of(home->lose_lent(borrower, {loan->number, std::span(frames).first(1)})),
             Code::not_found);

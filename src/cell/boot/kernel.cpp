@@ -163,6 +163,7 @@ Result<void> Kernel::make_home() {
                                    .on_thread_start = {}});
   if (!gates) return fail(gates.error());
   gates_ = std::move(*gates);
+  page_cache_->use_marks([this] { return gates_->page_marks(); });
   clients_.emplace(*home_, *gates_, *files_);
   const std::string root = config_.machine_dir.substr(0, config_.machine_dir.rfind('/'));
   tasks_.emplace(config_.self, *heap_, root_->tasks, machine::kernel_fd_starter,
@@ -205,6 +206,7 @@ Result<void> Kernel::make_control() {
                                  .power_pidfd = machine::kernel_fd_power_pidfd,
                                  .starter_pidfd = machine::kernel_fd_starter_pidfd,
                                  .kernel_pidfd = own_pidfd_.get()},
+                  proto::PageRoots{home_->root()->page_cache, home_->first_pfdat()},
                   kernel_attachments());
   requests_.emplace(RequestContext{
       .config = config_,
@@ -241,6 +243,7 @@ Result<void> Kernel::make_control() {
 }
 
 Kernel::~Kernel() {
+  if (page_cache_) page_cache_->use_marks({});
   if (connector_.joinable()) connector_.join();
   if (flusher_.joinable()) flusher_.join();
   if (receiver_.joinable()) {

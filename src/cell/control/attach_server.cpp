@@ -66,13 +66,14 @@ struct AttachServer::Session {
 
 AttachServer::AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
                            TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own,
-                           KernelAttachments kernels)
+                           proto::PageRoots pages, KernelAttachments kernels)
     : config_(config),
       loop_(loop),
       memory_(memory),
       tasks_(tasks),
       clients_(clients),
       own_(own),
+      pages_(pages),
       kernels_(std::move(kernels)) {}
 
 AttachServer::~AttachServer() = default;
@@ -150,6 +151,8 @@ Result<void> AttachServer::welcome(Session& session) {
   welcome.incarnation = config_.incarnation;
   welcome.task = session.info.task;
   welcome.replies = session.gate.replies;
+  welcome.pages = pages_;
+  welcome.trusts_pages = config_.sabotage.sequence ? 1 : 0;
   welcome.firewall_mode = static_cast<std::uint32_t>(config_.firewall);
   welcome.node = config_.self;
   welcome.span_index = session.task.span_index;

@@ -63,7 +63,7 @@ class AttachServer {
  public:
   AttachServer(const Config& config, EventLoop& loop, machine::NodeMemory& memory,
                TaskTable& tasks, ClientRegistry& clients, OwnDescriptors own,
-               KernelAttachments kernels);
+               proto::PageRoots pages, KernelAttachments kernels);
   ~AttachServer();
 
   // The first message of a connection. False: it is no hello.
@@ -94,6 +94,7 @@ class AttachServer {
   TaskTable& tasks_;
   ClientRegistry& clients_;
   const OwnDescriptors own_;
+  const proto::PageRoots pages_;
   const KernelAttachments kernels_;
   std::map<Session*, SessionPtr> sessions_;
 };

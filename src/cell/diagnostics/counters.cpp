@@ -70,6 +70,7 @@ Json count_all(const Countable& parts) {
                                  : 0},
           {"alerts", parts.membership.alerts()},
           {"alerts_voted_down", parts.membership.alerts_voted_down()},
+          {"gate_requests", parts.gates.stats().served},
           {"garbage_requests", parts.gates.stats().garbage}};
 }
 

@@ -11,6 +11,7 @@
 #include <hive/error.h>
 #include "cell/files/cache_table.h"
 #include "cell/files/content.h"
+#include "cell/files/file_record.h"
 
 namespace hive::cell::files {
 
@@ -33,21 +34,28 @@ struct CachePage {
   std::uint32_t file_after = no_frame;
   std::uint32_t pins = 0;  // threads that copy into or out of it
   PageState state = PageState::absent;
-  bool referenced = false;  // since the hand passed
+  bool referenced = false;  // since the hand passed, by a call
   bool used = false;        // since give_up_idle() passed
   bool writing = false;     // its content is being written to the disk
   bool lost = false;        // what its frame held is: it leaves as soon as nobody is at work on it
+  std::uint32_t passed = 0;  // the sweep in which the hand passed last
   std::uint64_t dirty = 0;  // when it became so first, by the cache's count; 0: it is clean
   std::uint64_t written = 0;  // when it was written back last, by the same count
   std::uint64_t due_ns = 0;       // while dirty: its place in the order of write-back
   std::uint64_t tries_at_ns = 0;  // not to be written back in the background before
 };
 
+struct FreeRecord {
+  TaggedHeap* heap = nullptr;
+  void operator()(FileRecord* record) const { heap->destroy(record); }
+};
+
 // A file that has pages here, or that somebody has open.
 struct CacheFile {
   FileNumber number = 0;
   std::unique_ptr<FileBacking> backing;  // thread-safe
-  std::uint64_t size = 0;
+  std::uint64_t size = 0;  // changed by set_size() only
+  std::unique_ptr<FileRecord, FreeRecord> record;  // published; null: the heap was full
   std::int64_t modified_ns = 0;  // since 1970; 0: as on the disk. Write-back puts it there
   std::int64_t changed_ns = 0;   // the same, as nobody can set it
   bool is_gone = false;          // it is being removed: no page comes any more
@@ -79,6 +87,11 @@ struct CacheFile {
   std::uint64_t next_read = 0;    // where it would go on
   std::uint32_t ahead_pages = 0;  // how far to read ahead; 0: nobody goes on
   std::uint32_t ahead_until = 0;  // the first page that was not asked for
+
+  void set_size(std::uint64_t bytes) {
+    size = bytes;
+    if (record) record->size.store(bytes, std::memory_order_release);
+  }
 };
 
 // The bytes of a page that the file has.

@@ -11,20 +11,16 @@ namespace {
 constexpr char bad_table[] = "the table of the cell's page cache is not what it was made";
 constexpr char bad_frame[] = "the page cache of the cell names a frame that there is not";
 
-// Spreads neighbouring pages of a file, and the same page of neighbouring files.
-std::uint32_t hash(FileNumber file, std::uint32_t page) {
-  std::uint64_t x = file * 0x9e3779b97f4a7c15 + page;
-  x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
-  return static_cast<std::uint32_t>(x >> 32);
-}
+using proto::page_bucket_offset;
+using proto::page_entry_offset;
+using proto::page_hash;
 
-std::uint64_t bucket_offset(std::uint32_t bucket) {
-  return sizeof(CacheTableHead) + std::uint64_t{bucket} * sizeof(CacheBucket);
-}
-
-std::uint64_t entry_offset(std::uint32_t buckets, std::uint32_t frame) {
-  return bucket_offset(buckets) + std::uint64_t{frame} * sizeof(Changing<CacheEntry>);
-}
+// What tasks know of it (proto/pages.h) is the same.
+static_assert(sizeof(CacheTableHead) == sizeof(proto::PageTableHead));
+static_assert(offsetof(CacheTableHead, tag) == offsetof(proto::PageTableHead, tag));
+static_assert(offsetof(CacheTableHead, buckets) == offsetof(proto::PageTableHead, buckets));
+static_assert(offsetof(CacheTableHead, sweep) == offsetof(proto::PageTableHead, sweep));
+static_assert(CacheTableHead::type == proto::PageTableHead::type);
 
 }  // namespace
 
@@ -39,26 +35,27 @@ Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std:
   if (!is_possible || (*head)->buckets != cache_buckets(entries)) return reader.reject(bad_table);
   const std::uint32_t buckets = (*head)->buckets;
   const auto first = reader.read_raw<std::uint32_t>(
-      table + bucket_offset(hash(file, page) & (buckets - 1)));
+      table + page_bucket_offset(page_hash(file, page) & (buckets - 1)));
   if (!first) return fail(first.error());
   std::uint32_t frame = *first;
-  for (std::uint32_t i = 0; i < cached_chain_max && frame != no_frame; ++i) {
+  for (std::uint32_t i = 0; i < proto::page_chain_max && frame != no_frame; ++i) {
     if (frame >= entries) return reader.reject(bad_frame);
     const auto entry =
-        reader.read_changing<CacheEntry>(table + entry_offset(buckets, frame));
+        reader.read_changing<CacheEntry>(table + page_entry_offset(buckets, frame));
     if (!entry) return fail(entry.error());
     if (entry->file == file && entry->page == page) {
       if (entry->sequence % 2 != 0) return std::nullopt;
-      const bool is_place = entry->home >= 0 && entry->home < max_cells && entry->frame < frames;
+      const bool is_place =
+          entry->memory_home >= 0 && entry->memory_home < max_cells && entry->frame < frames;
       if (!is_place) return reader.reject(bad_frame);
-      return CachedPlace{entry->frame, entry->sequence, entry->home};
+      return CachedPlace{entry->frame, entry->sequence, entry->memory_home};
     }
     frame = entry->next;
   }
   return std::nullopt;
 }
 
-Result<CacheTable> CacheTable::create(TaggedHeap& heap, std::uint32_t frames) {
+Result<CacheTable> CacheTable::create(TaggedHeap& heap, std::uint32_t frames, CellId self) {
   auto* head = heap.create_sized<CacheTableHead>(cache_table_bytes(frames));
   if (head == nullptr) {
     return fail(Code::exhausted, "the kernel's heap has no room for the table of the page cache");
@@ -67,31 +64,31 @@ Result<CacheTable> CacheTable::create(TaggedHeap& heap, std::uint32_t frames) {
   head->buckets = cache_buckets(frames);
   auto* at = reinterpret_cast<std::byte*>(head);
   for (std::uint32_t i = 0; i < head->buckets; ++i) {
-    new (at + bucket_offset(i)) CacheBucket(no_frame);
+    new (at + page_bucket_offset(i)) CacheBucket(no_frame);
   }
   for (std::uint32_t frame = 0; frame < frames; ++frame) {
-    new (at + entry_offset(head->buckets, frame)) Changing<CacheEntry>;
+    new (at + page_entry_offset(head->buckets, frame)) Changing<CacheEntry>;
   }
-  return CacheTable(heap, head);
+  return CacheTable(heap, head, self);
 }
 
 CacheTable::CacheTable(CacheTable&& other) noexcept
-    : heap_(other.heap_), head_(std::exchange(other.head_, nullptr)) {}
+    : heap_(other.heap_), head_(std::exchange(other.head_, nullptr)), self_(other.self_) {}
 
 CacheTable::~CacheTable() {
   if (head_ != nullptr) heap_->destroy_sized(head_, cache_table_bytes(head_->frames));
 }
 
 CacheBucket& CacheTable::bucket(FileNumber file, std::uint32_t page) const {
-  const std::uint32_t index = hash(file, page) & (head_->buckets - 1);
+  const std::uint32_t index = page_hash(file, page) & (head_->buckets - 1);
   return *std::launder(reinterpret_cast<CacheBucket*>(reinterpret_cast<std::byte*>(head_) +
-                                                      bucket_offset(index)));
+                                                      page_bucket_offset(index)));
 }
 
 Changing<CacheEntry>& CacheTable::changing(std::uint32_t frame) const {
   HIVE_CHECK(frame < head_->frames);
   return *std::launder(reinterpret_cast<Changing<CacheEntry>*>(
-      reinterpret_cast<std::byte*>(head_) + entry_offset(head_->buckets, frame)));
+      reinterpret_cast<std::byte*>(head_) + page_entry_offset(head_->buckets, frame)));
 }
 
 std::optional<std::uint32_t> CacheTable::find(FileNumber file, std::uint32_t page) const {
@@ -110,7 +107,8 @@ void CacheTable::link(std::uint32_t frame, FileNumber file, std::uint32_t page,
                       std::uint64_t sequence) {
   HIVE_CHECK(file != 0 && entry(frame).file == 0);
   CacheBucket& first = bucket(file, page);
-  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), -1, no_frame});
+  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), no_frame, self_,
+                       -1});
   first.store(frame, std::memory_order_release);  // linked last
 }
 
@@ -119,7 +117,7 @@ void CacheTable::set_sequence(std::uint32_t frame, std::uint64_t sequence, CellI
   HIVE_CHECK(entry(frame).file != 0);
   changing(frame).update([&](CacheEntry& e) {
     e.sequence = sequence;
-    e.home = home;
+    e.memory_home = static_cast<std::int16_t>(home);
     e.frame = home_frame;
   });
 }

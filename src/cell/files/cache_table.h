@@ -23,22 +23,13 @@
 #include "cell/careful/changing.h"
 #include "cell/files/content.h"
 #include "cell/heap/tagged_heap.h"
+#include "proto/pages.h"
 
 namespace hive::cell {
 
-inline constexpr std::uint32_t no_frame = ~std::uint32_t{0};
-// Further than so many entries into a chain nobody looks who can ask instead.
-inline constexpr std::uint32_t cached_chain_max = 8;
+inline constexpr std::uint32_t no_frame = proto::no_entry;
 
-struct CacheEntry {
-  std::uint64_t file = 0;      // 0: the frame holds nothing of a file
-  std::uint64_t sequence = 1;  // odd: it is being filled
-  std::uint32_t page = 0;
-  std::uint32_t next = no_frame;  // number of an entry
-  // Where the frame is, from when the number is even: its memory home, whose pfdat has the number.
-  std::int32_t home = -1;
-  std::uint32_t frame = no_frame;
-};
+using CacheEntry = proto::PageEntry;
 
 struct CacheTableHead {
   static constexpr std::uint32_t type = type_name("PGCH");
@@ -47,17 +38,17 @@ struct CacheTableHead {
   std::uint32_t buckets = 0;  // a power of two
   std::atomic<std::uint64_t> pages{0};  // that are cached
   std::atomic<std::uint64_t> dirty{0};
+  std::atomic<std::uint32_t> sweep{1};  // of the clock hand; never 0
+  std::uint32_t reserved = 0;
   // Behind it: the buckets, then the entries.
 };
 using CacheBucket = std::atomic<std::uint32_t>;
 static_assert(sizeof(CacheBucket) == 4);
-static_assert(sizeof(Changing<CacheEntry>) == 40);
+static_assert(sizeof(Changing<CacheEntry>) == sizeof(proto::PublishedEntry));
 
 // How many buckets a table for so many frames has, and how many bytes.
 constexpr std::uint32_t cache_buckets(std::uint32_t frames) {
-  std::uint32_t buckets = 2;
-  while (buckets < frames) buckets *= 2;
-  return buckets;
+  return proto::page_buckets(frames);
 }
 constexpr std::size_t cache_table_bytes(std::uint32_t frames) {
   return sizeof(CacheTableHead) + cache_buckets(frames) * sizeof(CacheBucket) +
@@ -82,8 +73,8 @@ Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std:
 // The owner's side. Not thread-safe.
 class CacheTable {
  public:
-  // `heap` outlives it. Errors: exhausted.
-  static Result<CacheTable> create(TaggedHeap& heap, std::uint32_t frames);
+  // Of the cell `self`; `heap` outlives it. Errors: exhausted.
+  static Result<CacheTable> create(TaggedHeap& heap, std::uint32_t frames, CellId self);
   CacheTable(CacheTable&& other) noexcept;
   CacheTable& operator=(CacheTable&&) = delete;
   ~CacheTable();
@@ -101,12 +92,14 @@ class CacheTable {
   const CacheEntry& entry(std::uint32_t frame) const { return changing(frame).unchecked(); }
 
  private:
-  CacheTable(TaggedHeap& heap, CacheTableHead* head) : heap_(&heap), head_(head) {}
+  CacheTable(TaggedHeap& heap, CacheTableHead* head, CellId self)
+      : heap_(&heap), head_(head), self_(static_cast<std::int16_t>(self)) {}
   CacheBucket& bucket(FileNumber file, std::uint32_t page) const;
   Changing<CacheEntry>& changing(std::uint32_t frame) const;
 
   TaggedHeap* heap_;
   CacheTableHead* head_;
+  std::int16_t self_;
 };
 
 }  // namespace hive::cell

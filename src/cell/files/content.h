@@ -32,9 +32,9 @@ inline constexpr std::size_t content_call_bytes_max = 64 << 10;
 inline constexpr std::uint64_t content_bytes_max = (std::uint64_t{1} << 44) - 4096;
 inline constexpr std::uint64_t content_wait_max_ns = 30 * ns_per_s;
 
-// Thread-safe. Every call but size() may block for as long as the host's disk does: they belong on
-// workers, never on the receive loop. Writes, appends and truncations of one file happen one after
-// the other; a read beside a write may see a part of it.
+// Thread-safe. All calls but write_now(), size(), record(), set_generation() may block for as long as the
+// host's disk does: they belong on workers, never on the receive loop. Writes, appends and
+// truncations of one file happen one after the other; a read beside a write may see a part of it.
 class FileContent {
  public:
   virtual ~FileContent() = default;
@@ -49,7 +49,11 @@ class FileContent {
   // (nothing cached can be written back).
   virtual Result<std::size_t> write(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  // The same at the end of the file, wherever that is by then.
+  // The same of whole pages, if it has to wait for no disk, no frame and nobody else. False: any of
+  // it may have been stored, or none; write() does the rest. Short enough for a gate worker.
+  virtual bool write_now(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+
+  // The same as write() at the end of the file, wherever that is by then.
   struct Appended {
     std::uint64_t offset = 0;  // where they begin
     std::size_t bytes = 0;
@@ -65,6 +69,12 @@ class FileContent {
   virtual Result<void> flush() = 0;
 
   virtual std::uint64_t size() const = 0;
+
+  // Where the FileRecord is published (file_record.h), as long as this is not destroyed; 0: the
+  // heap had no room, and nobody reads this file in place.
+  virtual std::uint64_t record() const = 0;
+  // Readers in place that have opened the file with another generation get an error from now on.
+  virtual void set_generation(std::uint64_t generation) = 0;
 
   // Forgets what is cached, also what is dirty: the file is what is on the disk. For a file that
   // nobody can reach any more, and for discard. Errors: busy; host.

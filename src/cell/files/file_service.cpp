@@ -16,6 +16,10 @@ FileService::FileService(const Parts& parts)
               [this](CellId from, const FileOrder& order) { return carry_out(from, order); }) {}
 
 void FileService::stop() {
+  {
+    const std::scoped_lock lock(at_once_mutex_);
+    serves_at_once_ = false;
+  }
   orders_.stop();
   settler_.stop();
   pool_.stop();
@@ -24,6 +28,7 @@ void FileService::stop() {
 void FileService::run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) {
   const std::uint64_t again_ns = settle_again_ns_.load(std::memory_order_relaxed);
   if (again_ns != 0 && now_ns() >= again_ns) settle();
+  if (write_at_once(gate, taken)) return;
   const bool posted = pool_.post([this, gate, taken] {
     const Request request{gate, taken};
     gate->answer(taken.slot, taken.sequence, answer(request));
@@ -35,6 +40,22 @@ void FileService::run(const std::shared_ptr<Gate>& gate, const TakenRequest& tak
   }
   gate->answer(taken.slot, taken.sequence,
                fail(Code::exhausted, proto::cause::too_many_waiting, self_, EAGAIN));
+}
+
+// Handing a write over to another thread costs more than storing it where there are frames.
+bool FileService::write_at_once(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) {
+  const Request request{gate, taken};
+  const bool is_append = request.arg(3) != 0;
+  if (static_cast<GateOp>(taken.request.op) != GateOp::file_write || is_append) return false;
+  const std::shared_lock lock(at_once_mutex_, std::try_to_lock);
+  if (!lock || !serves_at_once_) return false;
+  const auto opened = open_.find(request.client(), request.arg(0));
+  const auto data = gate->data(taken.slot, request.arg(2));
+  if (!opened || data.empty()) return false;
+  file_step();
+  if (!opened->content->write_now(request.arg(1), data)) return false;
+  gate->answer(taken.slot, taken.sequence, GateValues{data.size(), request.arg(1)});
+  return true;
 }
 
 void FileService::remove_client(ClientId client) {

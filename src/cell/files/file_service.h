@@ -10,8 +10,8 @@
 //                                           // before the rpc and the heap go
 //
 // Requests run on a pool of threads, orders of other homes on another (home_orders.h), and what
-// has to be settled with other homes on a third. Nothing here runs on a gate worker or on the
-// receive loop but the handing over.
+// has to be settled with other homes on a third. A gate worker itself does nothing but hand over,
+// and writes that need neither a disk nor anybody else; the receive loop not even that.
 #pragma once
 
 #include <array>
@@ -21,6 +21,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,7 @@ class FileService final : public FileRequests {
   // The disk, opened by whoever comes first. Errors: those of DiskStore::open.
   Result<DiskStore*> store();
 
+  bool write_at_once(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Answer answer(const Request& request);
   // Copies text of the request. Errors: EINVAL, ENAMETOOLONG.
   static Result<std::string> text_of(const Request& request, std::size_t length,
@@ -141,6 +143,8 @@ class FileService final : public FileRequests {
   const CellId self_;
   OpenFiles open_;
   HomeOrders orders_;
+  std::shared_mutex at_once_mutex_;  // held where requests are served on the caller's thread
+  bool serves_at_once_ = true;       // guarded by at_once_mutex_
   std::mutex store_mutex_;
   std::unique_ptr<DiskStore> store_;      // guarded by store_mutex_; once set, it stays
   bool refusal_logged_ = false;           // guarded by store_mutex_

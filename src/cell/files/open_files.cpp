@@ -50,6 +50,7 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
       } else {
         const std::scoped_lock lock(mutex_);
         if (losses == losses_) {
+          (*content)->set_generation(*generation);
           (*shared)->content = std::move(*content);
           (*shared)->generation = *generation;
         } else {
@@ -137,6 +138,7 @@ void OpenFiles::begin_loss(FileNumber number) {
   ++losses_;
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = no_generation;
+    if (found->second->content) found->second->content->set_generation(no_generation);
   }
 }
 
@@ -145,6 +147,7 @@ void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
   losing_.erase(number);
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
+    if (found->second->content) found->second->content->set_generation(generation);
   }
 }
 

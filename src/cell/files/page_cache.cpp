@@ -32,6 +32,9 @@ class PageCache::Content final : public FileContent {
     if (!done) return fail(done.error());
     return done->bytes;
   }
+  bool write_now(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    return cache_.write_now(*file_, offset, bytes);
+  }
   Result<Appended> append(std::span<const std::byte> bytes) override {
     return cache_.write(*file_, std::nullopt, bytes);
   }
@@ -40,6 +43,12 @@ class PageCache::Content final : public FileContent {
   std::uint64_t size() const override {
     const Lock lock(cache_.mutex_);
     return file_->size;
+  }
+  std::uint64_t record() const override {
+    return reinterpret_cast<std::uintptr_t>(file_->record.get());
+  }
+  void set_generation(std::uint64_t generation) override {
+    if (file_->record) file_->record->generation.store(generation);
   }
   Result<void> drop() override { return cache_.drop(*file_); }
 
@@ -50,7 +59,8 @@ class PageCache::Content final : public FileContent {
 
 Result<std::unique_ptr<PageCache>> PageCache::create(Parts parts) {
   HIVE_CHECK(parts.heap != nullptr && parts.frames != nullptr);
-  auto table = CacheTable::create(*parts.heap, parts.node_frames + parts.borrowed_frames);
+  auto table = CacheTable::create(*parts.heap, parts.node_frames + parts.borrowed_frames,
+                                  parts.self);
   if (!table) return fail(table.error());
   if (parts.dirty_pages_high == 0) parts.dirty_pages_high = parts.node_frames / 4;
   auto made = std::unique_ptr<PageCache>(new PageCache(std::move(parts), std::move(*table)));
@@ -81,6 +91,11 @@ PageCache::~PageCache() {
   for (const std::uint32_t frame : spare) pages_[frame].state = PageState::moving;
   in_hand_ += spare.size();
   give_back(lock, std::move(spare));
+}
+
+void PageCache::use_marks(std::function<std::shared_ptr<const PageMarks>()> marks) {
+  const Lock lock(mutex_);
+  marks_ = std::move(marks);
 }
 
 Failure PageCache::takes_too_long() const {
@@ -117,7 +132,9 @@ Result<std::shared_ptr<FileContent>> PageCache::open(FileNumber number, const Ma
     auto file = std::make_shared<File>();
     file->number = number;
     file->backing = std::move(backing);
-    file->size = *size;
+    file->record = {parts_.heap->create<FileRecord>(), files::FreeRecord{parts_.heap}};
+    if (file->record) file->record->number = number;
+    file->set_size(*size);
     known = files_.emplace(number, std::move(file)).first;
   }
   const FileRef& file = known->second;

@@ -48,6 +48,7 @@
 #include "cell/files/cache_table.h"
 #include "cell/files/content.h"
 #include "cell/frames/cache_frames.h"
+#include "cell/frames/page_marks.h"
 
 namespace hive::cell {
 
@@ -97,6 +98,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // the first one. Errors: those of flush(); timed_out (the next file would have come after that,
   // by now_ns()).
   Result<void> flush_all(std::uint64_t deadline_ns = ~std::uint64_t{0});
+
+  // Who tells which pages were read in place; none at first. Called with the cache's mutex held.
+  void use_marks(std::function<std::shared_ptr<const PageMarks>()> marks);
 
   bool reclaim(machine::PageRange range) override;
   void lose(std::span<const std::uint32_t> frames) override;
@@ -149,8 +153,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Failure is_gone() const;
 
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
-  // One or more frames, at most so many. Releases the lock.
-  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max);
+  // One or more frames, at most so many. Releases the lock. `at_once`: busy where it would have to
+  // write something back, or to wait.
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false);
   struct Sweep {
     Frames clean;
     std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
@@ -168,6 +173,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   bool finish_fill(Lock& lock, File& file, std::uint32_t page,
                    std::span<const std::uint32_t> filled);
   void abandon_fill_locked(std::span<const std::uint32_t> frames);
+  // The same of frames whose content could not be written; takes the lock. True: they were lost,
+  // and others may do.
+  bool fail_fill(Lock& lock, std::span<const std::uint32_t> frames);
   void pin_locked(std::span<const std::uint32_t> frames);
   void unpin_locked(std::span<const std::uint32_t> frames);
   Result<void> copy_out(std::span<const std::uint32_t> frames, std::size_t skip,
@@ -176,6 +184,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
                        std::span<const std::byte> bytes);
   void note_eviction_locked(std::uint32_t frame);
   void note_miss_locked(const File& file, std::uint32_t page);
+  bool is_borrowed(std::uint32_t frame) const { return frame >= parts_.node_frames; }
   FramePlace place_of(std::uint32_t frame) const;
   enum class Left : std::uint8_t { nothing, some, failed };
   Left reclaim_some(Lock& lock, machine::PageRange range);
@@ -213,10 +222,14 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // page_cache_write.cpp
   Result<FileContent::Appended> write(File& file, std::optional<std::uint64_t> offset,
                                       std::span<const std::byte> bytes);
+  bool write_now(File& file, std::uint64_t offset, std::span<const std::byte> bytes);
   Result<std::size_t> write_step(Lock& lock, File& file, std::uint64_t at,
-                                 std::span<const std::byte> bytes);
+                                 std::span<const std::byte> bytes, bool at_once);
   Result<std::size_t> write_missing(Lock& lock, File& file, std::uint64_t at,
-                                    std::span<const std::byte> bytes);
+                                    std::span<const std::byte> bytes, bool at_once);
+  Result<void> fill_around(const File& file, std::span<const std::uint32_t> frames,
+                           std::uint64_t at, std::uint64_t file_bytes,
+                           std::span<const std::byte> bytes);
   void wrote_locked(File& file, std::span<const std::uint32_t> frames, std::uint64_t end);
   Result<void> begin_alone(Lock& lock, File& file);
   void end_alone_locked(File& file);
@@ -257,6 +270,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::condition_variable work_;     // there may be something for the threads
   // All that follows: guarded by mutex_.
   CacheTable table_;
+  std::function<std::shared_ptr<const PageMarks>()> marks_;
   std::vector<Page> pages_;  // by frame
   Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
   std::size_t hand_ = 0;

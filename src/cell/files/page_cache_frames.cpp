@@ -22,7 +22,8 @@ constexpr std::size_t reclaim_pages_max = 1024;
 
 }  // namespace
 
-Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max) {
+Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max,
+                                                bool at_once) {
   frames_max = std::min(frames_max, batch_pages_max);
   const std::uint64_t deadline = now_ns() + content_wait_max_ns;
   for (int round = 0; round < frame_rounds_max && now_ns() < deadline; ++round) {
@@ -46,6 +47,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     if (!frames.empty()) return frames;
 
     Sweep swept = sweep_locked(frames_max);
+    if (at_once) std::erase_if(swept.clean, [this](auto f) { return is_borrowed(f); });
     if (!swept.clean.empty()) {
       for (const std::uint32_t frame : swept.clean) {
         note_eviction_locked(frame);
@@ -64,6 +66,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       if (!renewed.empty()) return renewed;
       continue;
     }
+    if (at_once) return takes_too_long();
     if (swept.dirty) {
       (void)write_back(lock, begin_batch_locked(*swept.dirty));
       continue;
@@ -98,15 +101,18 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
   const std::uint64_t now = now_ns();
   const std::size_t steps = std::min(2 * ring_.size(), sweep_steps_max);
   found.all = steps == 2 * ring_.size();
+  // Marks count in the first round only: a task that marks all pages for ever keeps none.
+  const auto marks = marks_ ? marks_() : nullptr;
+  const std::size_t marked_steps = marks == nullptr ? 0 : ring_.size();
+  const std::uint32_t sweep = table_.head().sweep.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < steps && found.clean.size() < frames_max; ++i) {
     if (hand_ >= ring_.size()) hand_ = 0;
     const std::uint32_t frame = ring_[hand_++];
     Page& page = pages_[frame];
     if (page.pins > 0 || page.writing || page.lost) continue;
-    if (page.referenced) {
-      page.referenced = false;
-      continue;
-    }
+    const std::uint32_t passed = std::exchange(page.passed, sweep);
+    const bool is_used = std::exchange(page.referenced, false);
+    if (is_used || (i < marked_steps && marks->is_used(frame, passed))) continue;
     if (page.dirty != 0 && !parts_.sabotage.write_back) {
       if (!may_write_back_locked(frame)) continue;
       auto& kind = page.tries_at_ns > now ? found.failed : found.dirty;
@@ -115,6 +121,7 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
     }
     if (std::ranges::find(found.clean, frame) == found.clean.end()) found.clean.push_back(frame);
   }
+  table_.head().sweep.store(sweep + 1, std::memory_order_relaxed);
   return found;
 }
 
@@ -219,6 +226,7 @@ bool PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
     HIVE_CHECK(page.state == PageState::filling);
     page.state = PageState::ready;
     page.used = true;
+    page.passed = table_.head().sweep.load(std::memory_order_relaxed) - 1;
     page.ring_at = static_cast<std::uint32_t>(ring_.size());
     ring_.push_back(h.frame);
     table_.set_sequence(h.frame, h.sequence, places[i].home, places[i].frame);

@@ -2,6 +2,7 @@
 // sees that those there are do not suffice.
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "cell/files/page_cache.h"
@@ -23,8 +24,7 @@ std::uint64_t key_of(FileNumber file, std::uint32_t page) {
 }  // namespace
 
 FramePlace PageCache::place_of(std::uint32_t frame) const {
-  if (frame < parts_.node_frames) return {parts_.self, frame};
-  return parts_.frames->place_of(frame);
+  return is_borrowed(frame) ? parts_.frames->place_of(frame) : FramePlace{parts_.self, frame};
 }
 
 // --- refaults -----------------------------------------------------------------------------------
@@ -75,6 +75,18 @@ bool PageCache::any_lost_locked(std::span<const std::uint32_t> frames) const {
   return std::ranges::any_of(frames, [this](std::uint32_t f) { return pages_[f].lost; });
 }
 
+bool PageCache::fail_fill(Lock& lock, std::span<const std::uint32_t> frames) {
+  lock.lock();
+  const bool are_lost = any_lost_locked(frames);
+  abandon_fill_locked(frames);
+  if (are_lost) {
+    give_back(lock, Frames(frames.begin(), frames.end()));
+  } else {
+    spare_locked(frames);
+  }
+  return are_lost;
+}
+
 bool PageCache::let_lost_go(Lock& lock) {
   const auto may_go = [this](std::uint32_t frame) {
     const Page& page = pages_[frame];
@@ -116,6 +128,9 @@ void PageCache::give_up_idle(machine::PageRange range) {
     Frames idle;
     Frames spare;
     Lock lock(mutex_);
+    // As when the clock hand passes.
+    const auto marks = marks_ ? marks_() : nullptr;
+    const std::uint32_t sweep = table_.head().sweep.load(std::memory_order_relaxed);
     for (; frame < range.end() && idle.size() < give_up_pages_max; ++frame) {
       Page& page = pages_[frame];
       if (page.state == PageState::spare) {
@@ -126,12 +141,15 @@ void PageCache::give_up_idle(machine::PageRange range) {
         continue;
       }
       const bool is_idle = page.state == PageState::ready && page.pins == 0 && !page.writing &&
-                           !page.lost && page.dirty == 0 && !page.used;
-      page.used = false;
-      if (!is_idle) continue;
+                           !page.lost && page.dirty == 0;
+      const bool is_used = std::exchange(page.used, false);
+      const std::uint32_t passed = std::exchange(page.passed, sweep);
+      const bool is_marked = marks != nullptr && is_idle && marks->is_used(frame, passed);
+      if (!is_idle || is_used || is_marked) continue;
       detach_locked(frame);
       idle.push_back(frame);
     }
+    table_.head().sweep.store(sweep + 1, std::memory_order_relaxed);
     counts_.evicted += idle.size();
     if (!idle.empty()) {
       lock.unlock();

@@ -96,9 +96,7 @@ Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::u
     file.disk_ns = end - begin;
     return filled;
   }
-  lock.lock();
-  abandon_fill_locked(used);
-  spare_locked(used);
+  if (fail_fill(lock, used)) return Filled{};
   return fail(read.error());
 }
 

@@ -29,7 +29,7 @@ Result<FileContent::Appended> PageCache::write(File& file, std::optional<std::ui
   file.writer = true;
   Result<std::size_t> step = std::size_t{0};
   while (step && done.bytes < bytes.size()) {
-    step = write_step(lock, file, done.offset + done.bytes, bytes.subspan(done.bytes));
+    step = write_step(lock, file, done.offset + done.bytes, bytes.subspan(done.bytes), false);
     if (step) done.bytes += *step;
   }
   file.writer = false;
@@ -38,12 +38,34 @@ Result<FileContent::Appended> PageCache::write(File& file, std::optional<std::ui
   return done;
 }
 
+bool PageCache::write_now(File& file, std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (offset % page_bytes != 0 || bytes.size() % page_bytes != 0 ||
+      bytes.size() > content_call_bytes_max || offset > content_bytes_max - bytes.size()) {
+    return false;
+  }
+  Lock lock(mutex_);
+  if (file.writer || file.alone || file.waits_alone > 0 || file.is_gone) return false;
+  file.writer = true;
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const auto step = write_step(lock, file, offset + done, bytes.subspan(done), true);
+    if (!step || *step == 0) break;
+    done += *step;
+  }
+  file.writer = false;
+  changed_.notify_all();
+  return done == bytes.size();
+}
+
 Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t at,
-                                          std::span<const std::byte> bytes) {
+                                          std::span<const std::byte> bytes, bool at_once) {
   const std::size_t skip = at % page_bytes;
   const auto page = static_cast<std::uint32_t>(at / page_bytes);
   const Frames ready = ready_run_locked(file, page, files::pages_of(skip + bytes.size()));
+  const auto borrowed = [this](std::uint32_t f) { return is_borrowed(f); };
   if (!ready.empty()) {
+    // Another cell may be asked about these.
+    if (at_once && std::ranges::any_of(ready, borrowed)) return takes_too_long();
     pin_locked(ready);
     lock.unlock();
     const std::size_t count = std::min(ready.size() * page_bytes - skip, bytes.size());
@@ -57,22 +79,27 @@ Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t 
     return count;
   }
   if (table_.find(file.number, page)) {
-    if (!wait_for_fill(lock, file, page)) return takes_too_long();
+    if (at_once || !wait_for_fill(lock, file, page)) return takes_too_long();
     return std::size_t{0};
   }
-  return write_missing(lock, file, at, bytes);
+  return write_missing(lock, file, at, bytes, at_once);
 }
 
 // Makes the pages out of what the disk has and the bytes. Those that the bytes cover whole, or
 // that lie behind the end of the file, are not read.
 Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64_t at,
-                                             std::span<const std::byte> bytes) {
+                                             std::span<const std::byte> bytes,
+                                             bool at_once) {
   const std::size_t skip = at % page_bytes;
   const auto page = static_cast<std::uint32_t>(at / page_bytes);
   const std::uint32_t wanted =
       missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
-  auto frames = get_frames(lock, wanted);
+  auto frames = get_frames(lock, wanted, at_once);
   if (!frames) return fail(frames.error());
+  if (at_once && std::ranges::any_of(*frames, [this](auto f) { return is_borrowed(f); })) {
+    spare_locked(*frames);
+    return takes_too_long();
+  }
   const std::uint32_t pages =
       missing_run_locked(file, page, static_cast<std::uint32_t>(frames->size()));
   std::ranges::sort(*frames);
@@ -84,25 +111,12 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
   const std::uint64_t file_bytes = file.size;  // no other writer, no truncation
   lock.unlock();
 
-  std::vector<std::byte> content(pages * page_bytes);
-  const std::size_t count = std::min(content.size() - skip, bytes.size());
-  const std::size_t last = (pages - 1) * page_bytes;
-  const std::span<std::byte> first_page(content.data(), page_bytes);
-  const std::span<std::byte> last_page(content.data() + last, page_bytes);
-  Result<void> good;
-  const bool ends_inside = skip + count < content.size();
-  if (skip > 0 || (pages == 1 && ends_inside)) {
-    good = read_disk(file, page, file_bytes, first_page);
-  }
-  if (good && pages > 1 && ends_inside) {
-    good = read_disk(file, page + pages - 1, file_bytes, last_page);
-  }
-  std::memcpy(content.data() + skip, bytes.data(), count);
-  if (good) good = copy_in(used, 0, content);
+  const std::size_t count = std::min(pages * page_bytes - skip, bytes.size());
+  const bool are_whole = skip == 0 && count == pages * page_bytes;
+  const auto good = are_whole ? copy_in(used, 0, bytes.first(count))
+                              : fill_around(file, used, at, file_bytes, bytes.first(count));
   if (!good) {
-    lock.lock();
-    abandon_fill_locked(used);
-    spare_locked(used);
+    if (fail_fill(lock, used)) return std::size_t{0};
     return fail(good.error());
   }
   if (!finish_fill(lock, file, page, used)) return std::size_t{0};
@@ -116,8 +130,30 @@ void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
   for (const std::uint32_t frame : frames) {
     if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);
   }
-  file.size = std::max(file.size, end);
+  if (end > file.size) file.set_size(end);
   file.modified_ns = file.changed_ns = wall_clock_ns();
+}
+
+// Fills frames with the bytes at their place, and with what the disk has around them.
+Result<void> PageCache::fill_around(const File& file, std::span<const std::uint32_t> frames,
+                                    std::uint64_t at, std::uint64_t file_bytes,
+                                    std::span<const std::byte> bytes) {
+  const std::size_t skip = at % page_bytes;
+  const auto page = static_cast<std::uint32_t>(at / page_bytes);
+  const auto pages = static_cast<std::uint32_t>(frames.size());
+  std::vector<std::byte> content(pages * page_bytes);
+  const std::size_t last = (pages - 1) * page_bytes;
+  const std::span<std::byte> first_page(content.data(), page_bytes);
+  const std::span<std::byte> last_page(content.data() + last, page_bytes);
+  const bool ends_inside = skip + bytes.size() < content.size();
+  if (skip > 0 || (pages == 1 && ends_inside)) {
+    if (auto good = read_disk(file, page, file_bytes, first_page); !good) return good;
+  }
+  if (pages > 1 && ends_inside) {
+    if (auto good = read_disk(file, page + pages - 1, file_bytes, last_page); !good) return good;
+  }
+  std::memcpy(content.data() + skip, bytes.data(), bytes.size());
+  return copy_in(frames, 0, content);
 }
 
 // --- alone --------------------------------------------------------------------------------------
@@ -130,6 +166,7 @@ Result<void> PageCache::begin_alone(Lock& lock, File& file) {
   --file.waits_alone;
   if (may) {
     file.alone = true;
+    if (file.record) file.record->begin_cut();
     return {};
   }
   changed_.notify_all();
@@ -139,6 +176,7 @@ Result<void> PageCache::begin_alone(Lock& lock, File& file) {
 
 void PageCache::end_alone_locked(File& file) {
   file.alone = false;
+  if (file.record) file.record->end_cut(file.size);
   file.ahead_until = 0;
   changed_.notify_all();
   work_.notify_all();
@@ -175,7 +213,7 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
       unpin_locked({&*frame, 1});
     }
   }
-  if (done) file.size = bytes;
+  if (done) file.set_size(bytes);
   end_alone_locked(file);
   return done;
 }
@@ -188,7 +226,7 @@ Result<void> PageCache::drop(File& file) {
   lock.unlock();
   const auto bytes = file.backing->size();
   lock.lock();
-  if (bytes) file.size = *bytes;
+  if (bytes) file.set_size(*bytes);
   file.modified_ns = file.changed_ns = 0;
   end_alone_locked(file);
   if (!bytes) return fail(bytes.error());

@@ -35,7 +35,10 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
   }
   // One that has ended meanwhile was closed before this: nobody else would close it.
   if (request.gate->is_retired()) ready = fail_errno(EBADF);
-  if (ready) return GateValues{*handle, opened->content->size()};
+  if (ready) {
+    return GateValues{*handle, opened->content->size(), opened->content->record(),
+                      opened->generation};
+  }
   if (const auto nameless = open_.close(request.client(), *handle); nameless) {
     bury_files(store, *nameless);
   }

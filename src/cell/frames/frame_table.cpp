@@ -131,6 +131,11 @@ bool FrameTable::holds(std::uint32_t frame, std::uint64_t file, std::uint32_t pa
          pfdat.page.load() == page && pfdat.sequence.load() == sequence && !is_odd(pfdat);
 }
 
+bool FrameTable::is_cached(std::uint32_t frame) const {
+  const Pfdat& pfdat = table_->at(frame);
+  return holds_pages(pfdat.state.load(std::memory_order_relaxed)) && !is_odd(pfdat);
+}
+
 std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
   if (pages == 0 || pages > table_->pages) return std::nullopt;
   std::optional<PageRange> best;

@@ -59,6 +59,8 @@ class FrameTable {
   std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
   bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
              std::uint64_t sequence) const;
+  // Some page of a file, which a reader may see.
+  bool is_cached(std::uint32_t frame) const;
   // The run of that length which is cheapest to get: else than cached frames, and lent ones, which
   // cost more, only free ones are in it and those that are on their way there. None: segments and
   // locks are everywhere in between.

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -53,6 +54,9 @@ struct LentFrames {
   std::uint64_t loan = 0;
   std::span<const std::uint32_t> frames;  // at most lent_batch_max
 };
+
+// Asks a borrower for what it has of the range. Must not block.
+using RecallFrames = std::function<void(CellId borrower, machine::PageRange range)>;
 
 // How many frames a borrower may have of a cell with so many free ones: the rest is for its own.
 constexpr std::uint32_t frames_to_spare(std::uint64_t free_frames, std::uint64_t node_frames) {

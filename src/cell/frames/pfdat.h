@@ -37,7 +37,9 @@ struct Pfdat {
   std::atomic<std::int8_t> borrower{-1};   // the cell, while lent
   std::atomic<std::uint16_t> loan_slot{0};  // while lent: the lender's place for this loan
 };
+// Tasks know its beginning as proto::PublishedFrame (proto/pages.h).
 static_assert(sizeof(Pfdat) == 24);
+static_assert(offsetof(Pfdat, owner) == 8 && offsetof(Pfdat, page) == 16);
 
 // The head of the array, which follows it in memory.
 struct PfdatTable {

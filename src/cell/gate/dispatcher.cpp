@@ -2,8 +2,10 @@
 
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "proto/causes.h"
+#include "proto/pages.h"
 
 namespace hive::cell {
 
@@ -79,6 +81,7 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     case GateOp::segment_reset:
     case GateOp::segment_give: return call_pages(gate->client(), request);
     case GateOp::segment_store: return store(*gate, taken);
+    case GateOp::page_give: return give_cached(*gate, taken);
     case GateOp::segment_create:
     case GateOp::segment_open:
     case GateOp::segment_find:
@@ -119,6 +122,19 @@ Dispatcher::Call Dispatcher::store(const Gate& gate, const TakenRequest& taken) 
   const std::span bytes(data.data(), static_cast<std::size_t>(args[2]));
   if (!gate.copy_data(taken.slot, bytes)) return senseless();
   return answer_of(home_.store(gate.client(), args[0], args[1], bytes));
+}
+
+Dispatcher::Call Dispatcher::give_cached(const Gate& gate, const TakenRequest& taken) {
+  std::array<proto::WantedPage, proto::wanted_pages_max> wanted;
+  const std::uint64_t count = taken.request.args[0];
+  if (count == 0 || count > wanted.size()) return senseless();
+  const std::span pages(wanted.data(), static_cast<std::size_t>(count));
+  if (!gate.copy_data(taken.slot, std::as_writable_bytes(pages))) return senseless();
+  std::vector<HeldFrame> held;
+  for (const proto::WantedPage& page : pages) {
+    held.push_back({page.frame, page.page, page.file, page.sequence});
+  }
+  return answer_of(home_.give_cached(gate.client(), held));
 }
 
 Dispatcher::Call Dispatcher::call_segments(const std::shared_ptr<Gate>& gate,

@@ -65,6 +65,14 @@ class Gate {
     return requests_.copy_data(slot, out);
   }
 
+  // See RequestPages::data.
+  std::span<const std::byte> data(std::uint32_t slot, std::size_t bytes) const noexcept {
+    return requests_.data(slot, bytes);
+  }
+
+  // See RequestPages::used.
+  std::uint32_t used(std::uint32_t entry) const noexcept { return requests_.used(entry); }
+
   // Memory for the data of the answer to a request that was taken and is not answered yet: at most
   // gate_answer_bytes_max bytes, and less than asked for, perhaps none, when the heap is full. It
   // is the slot's from then on. Whoever is to answer calls it, and puts its address into the

@@ -1,5 +1,6 @@
 #include "cell/gate/gate_server.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <sys/eventfd.h>
@@ -108,6 +109,30 @@ GateServer::Stats GateServer::stats() const {
   stats.garbage = past_garbage_;
   for (const auto& [client, gate] : by_client_) stats.garbage += gate->garbage();
   return stats;
+}
+
+namespace {
+
+class GateMarks final : public PageMarks {
+ public:
+  using Gates = std::vector<std::shared_ptr<Gate>>;
+  explicit GateMarks(std::shared_ptr<const Gates> gates) : gates_(std::move(gates)) {}
+  bool is_used(std::uint32_t entry, std::uint32_t sweep) const override {
+    return std::ranges::any_of(*gates_, [&](const auto& gate) {
+      return static_cast<std::int32_t>(gate->used(entry) - sweep) > 0;
+    });
+  }
+
+ private:
+  const std::shared_ptr<const Gates> gates_;
+};
+
+}  // namespace
+
+std::shared_ptr<const PageMarks> GateServer::page_marks() const {
+  const std::scoped_lock lock(mutex_);
+  if (gates_->empty()) return nullptr;
+  return std::make_shared<GateMarks>(gates_);
 }
 
 void GateServer::later(std::function<void()> work) {

@@ -36,6 +36,7 @@
 #include <hive/error.h>
 #include "base/fd.h"
 #include "base/spin_policy.h"
+#include "cell/frames/page_marks.h"
 #include "cell/gate/dispatcher.h"
 #include "cell/gate/gate.h"
 
@@ -95,6 +96,9 @@ class GateServer {
   // Whether nobody serves any more: all workers are in calls, and the leader for workers_stuck_ns.
   bool is_stuck(std::uint64_t now) const;
   Stats stats() const;
+
+  // What the clients that there are now have marked in the page table.
+  std::shared_ptr<const PageMarks> page_marks() const;
 
  private:
   using Gates = std::vector<std::shared_ptr<Gate>>;

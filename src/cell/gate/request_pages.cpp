@@ -82,4 +82,19 @@ bool RequestPages::copy(std::uint32_t slot, RequestCopy& out) const noexcept {
   return safe_copy(&out, &requests_->slots[slot], sizeof out);
 }
 
+std::span<const std::byte> RequestPages::data(std::uint32_t slot,
+                                              std::size_t bytes) const noexcept {
+  if (!mapped_ || slot >= proto::gate_slots || bytes > proto::gate_data_bytes) return {};
+  const auto* const begin = reinterpret_cast<const std::byte*>(requests_);
+  return {begin + proto::gate_data_offset + slot * proto::gate_data_bytes, bytes};
+}
+
+std::uint32_t RequestPages::used(std::uint32_t entry) const noexcept {
+  std::uint32_t mark = 0;
+  if (!mapped_) return 0;
+  const auto* const marks = reinterpret_cast<const std::uint32_t*>(
+      reinterpret_cast<const std::byte*>(requests_) + proto::gate_used_offset);
+  return safe_load32(&marks[entry % proto::gate_used_words], mark) ? mark : 0;
+}
+
 }  // namespace hive::cell

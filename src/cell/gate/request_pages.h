@@ -49,6 +49,11 @@ class RequestPages {
   bool copy(std::uint32_t slot, RequestCopy& out) const noexcept;
   // The first bytes of the slot's data, at most gate_data_bytes. Also false where there is none.
   bool copy_data(std::uint32_t slot, std::span<std::byte> out) const noexcept;
+  // The same without a copy: the client may change it at any time, and Linux may refuse to show
+  // it. So it is for system calls. Empty where there is none.
+  std::span<const std::byte> data(std::uint32_t slot, std::size_t bytes) const noexcept;
+  // With what the client has marked an entry of the page table; 0 where there is nothing.
+  std::uint32_t used(std::uint32_t entry) const noexcept;
 
  private:
   explicit RequestPages(const proto::GateRequests* requests) : requests_(requests) {}

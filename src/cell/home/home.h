@@ -86,9 +86,6 @@
 
 namespace hive::cell {
 
-// Asks a borrower for what it has of the range. Must not block.
-using RecallFrames = std::function<void(CellId borrower, machine::PageRange range)>;
-
 class Home final : public CacheFrames, public FrameLender {
  public:
   struct Parts {
@@ -98,7 +95,7 @@ class Home final : public CacheFrames, public FrameLender {
     FrameMemory* memory = nullptr;  // outlives the home
     LogLine log;
     TornNews torn_news{};
-    std::uint64_t (*now)() = &hive_now;
+    std::uint64_t (*now)() = [] { return now_ns(); };
     LoanRules loans{};
     machine::Sabotage sabotage{};
   };
@@ -109,6 +106,10 @@ class Home final : public CacheFrames, public FrameLender {
   ~Home() override;
 
   HomeRoot* root() const { return publisher_.root(); }
+  // Address of the published pfdat of the node's first page.
+  std::uint64_t first_pfdat() const {
+    return reinterpret_cast<std::uintptr_t>(&frames_.published().at(0));
+  }
 
   // --- clients ----------------------------------------------------------------------------------
   // Errors: exhausted.
@@ -186,9 +187,9 @@ class Home final : public CacheFrames, public FrameLender {
   Result<void> reset_lock(ClientId client, ObjectId object);
 
   // --- frames of files --------------------------------------------------------------------------
-  // Gives the client a frame for reading, while that holds this page. Errors: not_found (it does
-  // not, or the client is gone), busy, host.
-  Result<void> give_cached(ClientId client, const HeldFrame& held);
+  // Gives the client frames for reading, those of them that hold these pages; returns how many.
+  // Errors: not_found (none does, or the client is gone), busy, host.
+  Result<std::uint32_t> give_cached(ClientId client, std::span<const HeldFrame> held);
   void use_reclaimer(FrameReclaimer* reclaimer) override;
   std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
   bool are_frames_coming() const override;
@@ -242,7 +243,6 @@ class Home final : public CacheFrames, public FrameLender {
   using LockLoss = home::LockLoss;
   using KeptLoss = home::KeptLoss;
 
-  static std::uint64_t hive_now() { return now_ns(); }
   Home(Parts parts, Publisher publisher, FrameTable frames);
 
   // home_clients.cpp
@@ -297,11 +297,10 @@ class Home final : public CacheFrames, public FrameLender {
   Error torn_error_locked(PageRange range);
   Error host_error(const Error& e) const;
 
-  // home_files.cpp
+  // home_files.cpp, home_loans.cpp
+  Result<std::uint32_t> give_run(Lock& lock, ClientId client, PageRange run);
   bool renew_frame(Lock& lock, std::uint32_t frame);
   Result<void> check_not_lent(std::uint64_t offset, std::size_t bytes) const;
-
-  // home_loans.cpp
   Result<void> open_lent(Lock& lock, const ClientRef& client, std::span<const PageRange> runs);
   Result<ClientRef> kernel_client_locked(CellId cell) const;
   Result<std::uint16_t> begin_loan_work(Lock& lock, const Borrower& by, std::uint64_t loan,

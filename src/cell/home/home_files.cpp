@@ -18,28 +18,54 @@ void Home::use_reclaimer(FrameReclaimer* reclaimer) {
   calls_done_.wait(lock, [this] { return reclaimed_.count == 0; });
 }
 
-Result<void> Home::give_cached(ClientId id, const HeldFrame& held) {
+Result<std::uint32_t> Home::give_cached(ClientId id, std::span<const HeldFrame> held) {
   Lock lock(mutex_);
-  const PageRange range{held.frame, 1};
-  if (!wait_for_calls_of(lock, id, range)) {
+  std::vector<std::uint32_t> frames;
+  for (const HeldFrame& h : held) {
+    if (frames_.holds(h.frame, h.file, h.page, h.sequence)) frames.push_back(h.frame);
+  }
+  std::ranges::sort(frames);
+  std::uint32_t given = 0;
+  for (std::size_t i = 0; i < frames.size();) {
+    PageRange run{frames[i], 1};
+    for (++i; i < frames.size() && frames[i] <= run.end(); ++i) {
+      if (frames[i] == run.end()) ++run.count;
+    }
+    const auto done = give_run(lock, id, run);
+    if (!done) return fail(done.error());
+    given += *done;
+  }
+  if (given == 0) {
+    return fail(Code::not_found, "the frames hold these pages no more", parts_.self);
+  }
+  return given;
+}
+
+// The frames held what was asked for a moment ago. Those that have been lost since, while the lock
+// was released, and may be about to be renewed, are left out.
+Result<std::uint32_t> Home::give_run(Lock& lock, ClientId id, PageRange run) {
+  if (!wait_for_calls_of(lock, id, run)) {
     return fail(Code::busy, cause::pages_in_use, parts_.self);
   }
   const auto client = client_locked(id);
   if (!client) return fail(client.error());
-  if (!frames_.holds(held.frame, held.file, held.page, held.sequence)) {
-    return fail(Code::not_found, "the frame holds this page no more", parts_.self);
+  std::uint32_t count = 0;
+  while (count < run.count && frames_.is_cached(run.first + count)) ++count;
+  if (count == 0) return 0;
+  run.count = count;
+  touched_.assign(run, true);
+  for (std::uint32_t frame = run.first; frame < run.end(); ++frame) {
+    if (frames_.borrower_of(frame) >= 0) shown_.assign({frame, 1}, true);
   }
-  touched_.assign(range, true);
-  shown_.assign(range, frames_.borrower_of(held.frame) >= 0);
-  const auto ticket = page_calls_.begin(id, range);
+  const auto ticket = page_calls_.begin(id, run);
   lock.unlock();
-  // The process may have lost it to Linux, whatever we believe.
-  (*client)->space->forget(range);
-  const auto given = (*client)->space->give(range);
+  // The process may have lost them to Linux, whatever we believe.
+  (*client)->space->forget(run);
+  const auto given = (*client)->space->give(run);
   lock.lock();
   end_call_locked(ticket);
   if (!given) return fail(host_error(given.error()));
-  return {};
+  return *given;
 }
 
 std::vector<std::uint32_t> Home::take_frames(std::uint32_t frames_max) {
