@@ -107,8 +107,8 @@ void CacheTable::link(std::uint32_t frame, FileNumber file, std::uint32_t page,
                       std::uint64_t sequence) {
   HIVE_CHECK(file != 0 && entry(frame).file == 0);
   CacheBucket& first = bucket(file, page);
-  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), no_frame, self_,
-                       -1});
+  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), no_frame,
+                       self_, -1});
   first.store(frame, std::memory_order_release);  // linked last
 }
 
