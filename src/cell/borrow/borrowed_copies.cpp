@@ -94,7 +94,10 @@ void BorrowedFrames::hold_group(std::span<HeldFrame> frames) {
       }
     }
     if (held.empty()) continue;
-    const auto done = parts_.lenders->hold(group.cell, group.loan, held);
+    auto done = parts_.lenders->hold(group.cell, group.loan, held);
+    for (int k = 1; k < tries_max && !done && done.error().code == Code::busy; ++k) {
+      done = parts_.lenders->hold(group.cell, group.loan, held);
+    }
     if (!done) {
       note_failure(group, done.error());
       continue;
@@ -122,7 +125,10 @@ void BorrowedFrames::renew_frames(std::vector<std::uint32_t>& frames) {
   std::ranges::copy_if(frames, std::back_inserter(good), [this](auto f) { return !is_slot(f); });
   if (!good.empty()) parts_.own->renew_frames(good);
   for (const Group& group : groups_of(frames)) {
-    const auto done = parts_.lenders->renew(group.cell, group.which());
+    auto done = parts_.lenders->renew(group.cell, group.which());
+    for (int k = 1; k < tries_max && !done && done.error().code == Code::busy; ++k) {
+      done = parts_.lenders->renew(group.cell, group.which());
+    }
     if (!done) {
       note_failure(group, done.error());
       continue;
@@ -200,7 +206,10 @@ Result<void> BorrowedFrames::copy_borrowed(std::uint64_t offset, std::byte* out,
     Result<void> reopened;
     if (!copied) {
       // Linux may have reclaimed a page of ours, or the lender has taken it back.
-      reopened = parts_.lenders->reopen(group.cell, group.which());
+      for (int k = 0; k < tries_max; ++k) {
+        reopened = parts_.lenders->reopen(group.cell, group.which());
+        if (reopened || reopened.error().code != Code::busy) break;
+      }
       copied = reopened && move();
     }
     lock.lock();

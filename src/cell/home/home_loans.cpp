@@ -17,6 +17,8 @@ using machine::page_bytes;
 
 namespace {
 
+// A server of RPC waits no longer for another one: who asks may ask again.
+constexpr std::uint64_t loan_wait_max_ns = 20'000'000;
 constexpr char not_lent[] = "the frames are not lent to this cell, or not any more";
 constexpr char bad_question[] = "the question about lent frames makes no sense";
 
@@ -101,7 +103,7 @@ Result<std::uint16_t> Home::begin_loan_work(Lock& lock, const Borrower& by, std:
     return fail(Code::bad_argument, bad_question, parts_.self);
   }
   std::optional<std::uint16_t> slot;
-  const bool is_free = calls_done_.wait_for(lock, std::chrono::nanoseconds(page_wait_max_ns), [&] {
+  const bool is_free = calls_done_.wait_for(lock, std::chrono::nanoseconds(loan_wait_max_ns), [&] {
     slot = loans_.find(by, loan);
     return !slot || !loans_.at(*slot)->busy;
   });
@@ -249,7 +251,7 @@ Result<void> Home::take_return(const Borrower& by, std::uint64_t loan,
   for (const PageRange run : runs) {
     std::optional<std::uint16_t> slot;
     const bool is_free = calls_done_.wait_for(
-        lock, std::chrono::nanoseconds(page_wait_max_ns), [&] {
+        lock, std::chrono::nanoseconds(loan_wait_max_ns), [&] {
           slot = loans_.find(by, loan);
           return !slot || !loans_.at(*slot)->busy;
         });
