@@ -63,7 +63,7 @@ class BorrowModel::Worker {
   void finish() {
     look_for_loss();
     EXPECT_TRUE(content_->flush());
-    if (test_.is_lost(number_)) return look_for_loss();
+    if (look_for_loss()) return;
     const Bytes written = test_.disk(number_)->synced();
     for (std::uint32_t p = 0; p < file_pages; ++p) {
       EXPECT_EQ(part(written, p * page, page), versions_[p].back()) << "page " << p;
@@ -93,9 +93,10 @@ class BorrowModel::Worker {
       look_for_loss();
     } else if (operation == op_flush) {
       const auto flushed = content_->flush();
-      if (!flushed) EXPECT_TRUE(wait_for([this] { return test_.is_lost(number_); }));
+      const bool is_told = flushed || wait_for([this] { return test_.is_lost(number_); });
+      EXPECT_TRUE(is_told) << flushed.error().message();
       if (look_for_loss()) return;
-      EXPECT_TRUE(flushed) << flushed.error().message();
+      EXPECT_TRUE(flushed);
       for (auto& versions : versions_) versions = {versions.back()};
     } else {
       EXPECT_TRUE(content_->truncate(p * page));
@@ -147,8 +148,10 @@ void BorrowModel::one(Event event) {
     // Of this cell: the cache has fewer frames for a while.
     const std::string name = "s";
     const auto made = make_segment(name, 1 + event_random() % (frames / 2));
-    if (made) EXPECT_TRUE(home->destroy_segment(client, made->id));
-    if (made) EXPECT_TRUE(home->close_segment(client, made->id));
+    if (made) {
+      EXPECT_TRUE(home->destroy_segment(client, made->id));
+      EXPECT_TRUE(home->close_segment(client, made->id));
+    }
   } else if (event == ev_tick) {
     borrowed->on_tick();
   } else if (event == ev_return) {
