@@ -5,6 +5,7 @@
 #include <hive/file.h>
 #include <hive/heap.h>
 #include <hive/lock.h>
+#include <hive/mapping.h>
 #include <hive/news.h>
 #include <hive/ring.h>
 #include <hive/segment.h>

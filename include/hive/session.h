@@ -20,6 +20,7 @@
 namespace hive {
 
 class FileSystem;
+class Mapping;
 class Segment;
 struct SegmentOptions;
 
@@ -81,6 +82,11 @@ class Session {
   // (segments come and go too fast).
   Result<Segment> open(std::string_view name,
                        std::chrono::nanoseconds wait = std::chrono::nanoseconds(0));
+
+  // Memory of the task's own cell, all zero (mapping.h). Errors: bad_argument (no bytes),
+  // exhausted (no room for so many addresses, or too many mappings), refused (no firewall),
+  // cell_down, timed_out.
+  Result<Mapping> map_anonymous(std::uint64_t bytes);
 
   // The files of the machine (file.h), for as long as the session is attached.
   FileSystem files() const;

@@ -78,6 +78,11 @@ Result<void> ask(SessionImpl& session, Peer& peer, const Fault& fault) noexcept 
 // Has the page brought in. Errors: why it cannot be, for people and then for the program.
 Result<void> serve(SessionImpl& session, const Fault& fault) noexcept {
   const Membership& membership = session.membership();
+  if (session.views().is_view(fault.address)) {
+    auto served = session.views().serve(session, fault);
+    if (!served || note(fault)) return served;
+    return fail(Code::refused, "the cell gave the page again and again, to no effect");
+  }
   const CellId node = membership.layout.node_of(fault.address);
   Peer* const peer = session.find(node);
   if (peer == nullptr || !membership.layout.in_user(node, fault.address)) {
@@ -106,7 +111,8 @@ bool serve_fault(const siginfo_t* info, const void* ucontext,
   const SessionUse session;
   if (!session) return false;
   const Fault fault = describe(info, ucontext);
-  if (session->membership().layout.node_of(fault.address) < 0) return false;
+  const bool is_node = session->membership().layout.node_of(fault.address) >= 0;
+  if (!is_node && !session->views().is_view(fault.address)) return false;
   if (!session->check()) return false;
   const auto served = serve(*session, fault);
   if (served) return true;

@@ -30,8 +30,13 @@ void report_fault(SessionImpl& session, const Fault& fault, const Error& why) no
   SignalText line;
   line.add("hive: task ").decimal(membership.task);
   line.add(" (cell ").decimal(unsigned_of(membership.cell)).add("): ");
-  line.add(fault.is_store ? "store to" : "load from").add(place(why.code));
-  line.decimal(unsigned_of(membership.layout.node_of(fault.address)));
+  line.add(fault.is_store ? "store to" : "load from");
+  if (session.views().is_view(fault.address)) {
+    line.add(" mapped memory");
+  } else {
+    line.add(place(why.code));
+    line.decimal(unsigned_of(membership.layout.node_of(fault.address)));
+  }
   line.add(" at ").hex(fault.address);
   const SegmentNames::Name name = session.names().find(fault.address);
   if (name[0] != 0) line.add(", segment \"").add(name.data()).add("\"");

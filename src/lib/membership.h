@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "base/spin_policy.h"
+#include "lib/view_table.h"
 #include "machine/layout.h"
 #include "machine/linux/fence.h"
 #include "machine/node_header.h"
@@ -30,9 +31,11 @@ struct Membership {
 
 // What all calls of a session share.
 struct CallState {
-  explicit CallState(int processors) : spin(processors > 1) {}
+  CallState(int processors, const machine::Layout& layout)
+      : spin(processors > 1), views(layout) {}
   std::atomic<std::uint32_t> closing{0};  // a futex; 1 once the session is being detached
   SpinPolicy spin;
+  ViewTable views;
 };
 
 }  // namespace hive::lib

@@ -69,7 +69,8 @@ Peer::Peer(Attached attached, const Membership& membership, CallState& state)
       attached_(std::make_unique<Attached>(std::move(attached))),
       gate_(surroundings(*attached_, membership, state)),
       windows_(mode_),
-      pages_(attached_->welcome.layout, cell_, attached_->welcome.pages) {}
+      pages_(attached_->welcome.layout, cell_, attached_->welcome.pages),
+      views_(state.views) {}
 
 void Peer::mark_used(std::uint32_t entry, std::uint32_t sweep) noexcept {
   auto* const marks = reinterpret_cast<std::uint32_t*>(
@@ -94,6 +95,8 @@ bool Peer::retire(std::uint64_t deadline_ns) noexcept {
     if (now_ns() >= deadline_ns) return false;
     ::sched_yield();
   }
+  // Without the fence nothing would protect what they show.
+  views_.hide_all_of(this);
   attached_.reset();
   return true;
 }

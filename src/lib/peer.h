@@ -72,6 +72,7 @@ class Peer {
   GateClient gate_;
   WindowRanges windows_;
   const PageFinder pages_;
+  ViewTable& views_;
   std::atomic<bool> retired_{false};
   std::atomic<std::uint32_t> users_{0};
 };

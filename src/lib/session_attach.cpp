@@ -72,7 +72,7 @@ bool is_filtered(const machine::Layout& layout) {
   const auto refused = [](std::uint64_t address) {
     return ::madvise(reinterpret_cast<void*>(address), 0, MADV_NORMAL) != 0 && errno == EPERM;
   };
-  return refused(layout.base) && refused(layout.end() - machine::page_bytes);
+  return refused(layout.base) && refused(layout.held_end() - machine::page_bytes);
 }
 
 Result<std::shared_ptr<SessionImpl>> attach_locked(const AttachTarget& target,
@@ -85,7 +85,7 @@ Result<std::shared_ptr<SessionImpl>> attach_locked(const AttachTarget& target,
     return fail(e);
   };
   Membership membership = make_membership(target, *attached, process_id);
-  auto state = std::make_unique<CallState>(processors());
+  auto state = std::make_unique<CallState>(processors(), layout);
   auto own = Peer::create(std::move(*attached), membership, *state);
   if (!own) return give_up(own.error());
   if (!is_filtered(layout)) {

@@ -42,6 +42,7 @@ class SessionImpl {
 
   const Membership& membership() const { return membership_; }
   SegmentNames& names() { return names_; }
+  ViewTable& views() { return state_->views; }
 
   int news_descriptor() const { return peers_->news().descriptor(); }
   std::optional<News> next_news();

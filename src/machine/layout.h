@@ -1,8 +1,12 @@
 // Where the memory of the nodes lies. Every process that maps a node's memory maps it at the same
 // machine-wide address, so that a pointer read from a remote structure is usable as it is.
 //
-//   base                      base + stride             base + 2 * stride
-//   | kernel 0 |  user 0  |gap| kernel 1 |  user 1  |gap| ...
+//   base                      base + stride             base + 2 * stride      end
+//   | kernel 0 |  user 0  |gap| kernel 1 |  user 1  |gap| ...           | moulds | views |
+//
+// Behind the nodes each process has what is its own: for every node that it has mapped a *mould*,
+// a second mapping of the user memory that lets nothing through, and *views*, ranges in which
+// single frames lie side by side (linux/fence.h). A machine whose nodes fill the span has none.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +51,19 @@ struct Layout {
   constexpr std::uint32_t user_pages() const {
     return static_cast<std::uint32_t>(user_bytes / page_bytes);
   }
+  constexpr std::uint64_t mould_begin(CellId n) const {
+    return end() + static_cast<std::uint64_t>(n) * user_bytes;
+  }
+  constexpr std::uint64_t views_begin() const { return end() + std::uint64_t{cells} * user_bytes; }
+  constexpr std::uint64_t views_end() const { return machine_base + machine_span_max; }
+  constexpr bool has_views() const { return views_begin() < views_end(); }
+  // Whole pages of the views.
+  constexpr bool in_views(std::uint64_t address, std::uint64_t bytes) const {
+    return has_views() && address % page_bytes == 0 && address >= views_begin() &&
+           address < views_end() && bytes <= views_end() - address;
+  }
+  // Where the addresses end that a process holds for the machine.
+  constexpr std::uint64_t held_end() const { return has_views() ? views_end() : end(); }
   // The node whose range holds the address, or -1.
   constexpr CellId node_of(std::uint64_t address) const {
     return address < base || address >= end() ? -1

@@ -65,6 +65,9 @@ inline constexpr const char* file_disk_differs =
     "the disk was written by a machine of another number of cells";
 inline constexpr const char* file_lost =
     "content that was not yet on the disk was lost after the file was opened; open it again";
+inline constexpr const char* no_memory = "the cell has no memory left for this page";
+inline constexpr const char* no_view = "nothing is mapped there in this task";
+inline constexpr const char* view_limit = "the task has reached its limit of mappings";
 }  // namespace cause
 
 inline constexpr std::array causes = {
@@ -115,6 +118,9 @@ inline constexpr std::array causes = {
     cause::file_refused,
     cause::file_disk_differs,
     cause::file_lost,
+    cause::no_memory,
+    cause::no_view,
+    cause::view_limit,
 };
 
 inline std::uint16_t cause_index(std::string_view text) {

@@ -76,8 +76,19 @@ enum class GateOp : std::uint16_t {
   file_set,        // args: object, what, mode or time of access, time of modification
   file_read_link,  // args: link -> data
   file_space,      // -> bytes, bytes that are free
+  // Views (hive/mapping.h): addresses of the task at which single frames lie side by side. Pages
+  // count from the beginning of the view; a fault is about the aligned block around the page.
+  view_map,    // args: address, bytes -> view, of anonymous memory
+  view_unmap,  // args: view
+  view_fault,  // args: view, page, is_store -> bit i: page i of the block is to be shown, then
+               // view_give is next, else all is done; data: ViewFrames
+  view_give,   // args: view, page: they are shown now
   count_       // number of operations
 };
+
+inline constexpr std::uint32_t view_block_pages = 16;
+// Of each page of a block the address of the frame at its node; 0: none is to be had just now.
+using ViewFrames = std::array<std::uint64_t, view_block_pages>;
 
 enum class SyncKind : std::uint64_t { counter = 1, barrier = 2, queue = 3 };
 

@@ -42,9 +42,9 @@ TEST_F(LossTest, ADeadLenderCostsThePagesInItsFramesAndNoOthers) {
 
 TEST_F(LossTest, ADirtyPageInAFrameOfADeadLenderIsALossOfItsFile) {
   start_cells(frames, 1);
-  const auto content = read_until_it_fits(7, too_many);
   const auto other = open(8);
-  ASSERT_TRUE(write_all(*other, 0, pattern(page, 1)));
+  ASSERT_TRUE(write_all(*other, 0, pattern(page, 1)));  // in a frame of this node, as all first
+  const auto content = read_until_it_fits(7, too_many);
   const auto dirty = make_dirty_at(*content, 7, first_lender);
   ASSERT_TRUE(dirty);
   kill_lender(first_lender);

@@ -31,6 +31,9 @@ class NoSpace final : public ClientSpace {
   Result<void> open(machine::PageRange) override { return {}; }
   Result<void> close(machine::PageRange) override { return {}; }
   void forget(machine::PageRange) override {}
+  Result<std::uint32_t> give_at(std::uint64_t, std::uint32_t count) override { return count; }
+  Result<void> open_at(std::uint64_t, std::uint32_t) override { return {}; }
+  Result<void> close_at(std::uint64_t, std::uint32_t) override { return {}; }
 };
 
 inline Bytes pattern(std::size_t bytes, unsigned seed) {

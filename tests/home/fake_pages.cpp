@@ -31,6 +31,9 @@ Result<void> FakeNode::take_back(PageRange range) {
       for (std::uint32_t p = range.first; p < range.end(); ++p) {
         space->entries_[p].entry = FakeSpace::Entry::none;
       }
+      for (auto& [address, shown] : space->shown_) {
+        if (range.contains(shown.frame)) shown.entry = FakeSpace::Entry::none;
+      }
     }
     hook = std::exchange(take_back_hook_, nullptr);
   }
@@ -178,6 +181,68 @@ void FakeSpace::forget(PageRange range) {
   for (std::uint32_t p = range.first; p < range.end(); ++p) entries_[p].believed_given = false;
 }
 
+// What the process has shown is one page after the other, each in a frame of its own.
+Result<std::uint32_t> FakeSpace::install_at(SpaceCall call, std::uint64_t address,
+                                            std::uint32_t count) {
+  std::uint32_t there = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::uint32_t frame = 0;
+    {
+      const std::scoped_lock lock(node_.mutex_);
+      const auto shown = shown_.find(address + i * machine::page_bytes);
+      if (shown == shown_.end()) return fail(Code::not_found, "nothing is shown there");
+      frame = shown->second.frame;
+    }
+    auto begun = begin(call, {frame, 1});
+    const std::scoped_lock lock(node_.mutex_);
+    node_.leave_locked(this, {frame, 1});
+    if (!begun) return fail(begun.error());
+    Shown& shown = shown_.at(address + i * machine::page_bytes);
+    const bool is_hole = node_.pages_[frame].hole;
+    if (is_hole && call == SpaceCall::open) return fail(Code::lost, "a hole");
+    if (is_hole) continue;
+    ++there;
+    if (call == SpaceCall::open) shown.entry = Entry::writable;
+    if (call == SpaceCall::close && shown.entry == Entry::writable) shown.entry = Entry::readable;
+    if (call == SpaceCall::give && shown.entry == Entry::none) shown.entry = Entry::readable;
+  }
+  return there;
+}
+
+Result<std::uint32_t> FakeSpace::give_at(std::uint64_t address, std::uint32_t count) {
+  return install_at(SpaceCall::give, address, count);
+}
+Result<void> FakeSpace::open_at(std::uint64_t address, std::uint32_t count) {
+  const auto done = install_at(SpaceCall::open, address, count);
+  if (!done) return fail(done.error());
+  return {};
+}
+Result<void> FakeSpace::close_at(std::uint64_t address, std::uint32_t count) {
+  const auto done = install_at(SpaceCall::close, address, count);
+  if (!done) return fail(done.error());
+  return {};
+}
+
+void FakeSpace::show(std::uint64_t address, std::uint32_t frame) {
+  const std::scoped_lock lock(node_.mutex_);
+  shown_[address] = {frame, Entry::none};
+}
+
+std::optional<std::uint64_t> FakeSpace::load_at(std::uint64_t address) const {
+  const std::scoped_lock lock(node_.mutex_);
+  const auto shown = shown_.find(address);
+  if (dead_ || shown == shown_.end() || shown->second.entry == Entry::none) return std::nullopt;
+  return node_.pages_[shown->second.frame].content;
+}
+
+bool FakeSpace::store_at(std::uint64_t address, std::uint64_t value) {
+  const std::scoped_lock lock(node_.mutex_);
+  const auto shown = shown_.find(address);
+  if (dead_ || shown == shown_.end() || shown->second.entry != Entry::writable) return false;
+  node_.pages_[shown->second.frame].content = value;
+  return true;
+}
+
 std::optional<std::uint64_t> FakeSpace::load(std::uint32_t page) const {
   const std::scoped_lock lock(node_.mutex_);
   if (dead_ || entries_[page].entry == Entry::none) return std::nullopt;
@@ -195,6 +260,7 @@ void FakeSpace::die() {
   const std::scoped_lock lock(node_.mutex_);
   dead_ = true;
   std::fill(entries_.begin(), entries_.end(), Slot{});
+  shown_.clear();
 }
 
 void FakeSpace::on_call(std::function<void(SpaceCall, PageRange)> hook) {

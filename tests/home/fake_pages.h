@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -94,8 +95,14 @@ class FakeSpace final : public ClientSpace {
   Result<void> open(PageRange range) override;
   Result<void> close(PageRange range) override;
   void forget(PageRange range) override;
+  Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count) override;
+  Result<void> open_at(std::uint64_t address, std::uint32_t count) override;
+  Result<void> close_at(std::uint64_t address, std::uint32_t count) override;
 
   // What the process does. None / false: a fault.
+  void show(std::uint64_t address, std::uint32_t frame);
+  std::optional<std::uint64_t> load_at(std::uint64_t address) const;
+  bool store_at(std::uint64_t address, std::uint64_t value);
   std::optional<std::uint64_t> load(std::uint32_t page) const;
   bool store(std::uint32_t page, std::uint64_t value);
   // The process ends: its page tables are gone.
@@ -111,12 +118,18 @@ class FakeSpace final : public ClientSpace {
     Entry entry = Entry::none;
     bool believed_given = false;
   };
+  struct Shown {
+    std::uint32_t frame = 0;
+    Entry entry = Entry::none;
+  };
   Result<void> begin(SpaceCall call, PageRange range);
+  Result<std::uint32_t> install_at(SpaceCall call, std::uint64_t address, std::uint32_t count);
   void run_hook(SpaceCall call, PageRange range);
   bool install_locked(std::uint32_t page);
 
   friend class FakeNode;
   FakeNode& node_;
+  std::map<std::uint64_t, Shown> shown_;  // by address; guarded by node_.mutex_
   std::vector<Slot> entries_;  // this and all that follows: guarded by node_.mutex_
   bool dead_ = false;
   std::function<void(SpaceCall, PageRange)> hook_;

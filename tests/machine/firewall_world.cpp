@@ -104,10 +104,42 @@ std::int64_t task_begin(Exchange& e) {
 }
 std::int64_t task_end(Exchange& e) { return code_of(task_side.fence->end_stores(range_of(e))); }
 
+std::uint64_t view_of(const Exchange& e) {
+  return view_address(static_cast<std::uint32_t>(e.numbers[0]));
+}
+std::uint32_t count_of(const Exchange& e) { return static_cast<std::uint32_t>(e.numbers[1]); }
+std::int64_t task_show(Exchange& e) {
+  const PageRange frames{count_of(e), static_cast<std::uint32_t>(e.numbers[2])};
+  return code_of(task_side.fence->show(view_of(e), frames, e.numbers[3] != 0));
+}
+std::int64_t home_give_at(Exchange& e) {
+  auto given = home_side.task->give_at(view_of(e), count_of(e));
+  return given ? *given : -1 - static_cast<std::int64_t>(given.error().code);
+}
+std::int64_t home_open_at(Exchange& e) {
+  return code_of(home_side.task->open_at(view_of(e), count_of(e)));
+}
+std::int64_t home_close_at(Exchange& e) {
+  return code_of(home_side.task->close_at(view_of(e), count_of(e)));
+}
+std::int64_t task_let_stores(Exchange& e) {
+  return code_of(task_side.fence->let_stores(view_of(e), page_bytes, e.numbers[1] != 0));
+}
+std::int64_t task_load_at(Exchange& e) {
+  std::uint8_t value = 0;
+  return safe_copy(&value, reinterpret_cast<void*>(view_of(e)), 1) ? value : -1;
+}
+std::int64_t task_store_at(Exchange& e) {
+  return safe_store8(reinterpret_cast<void*>(view_of(e)), static_cast<std::uint8_t>(e.numbers[1]));
+}
+
 }  // namespace
 
 std::uint64_t page_address(std::uint32_t page) {
   return world_layout.user_begin(world_node) + page * page_bytes;
+}
+std::uint64_t view_address(std::uint32_t at) {
+  return world_layout.views_begin() + at * page_bytes;
 }
 
 World::World(FirewallMode m) : mode(m) {
@@ -156,6 +188,26 @@ void World::begin_stores(PageRange range) {
 }
 void World::end_stores(PageRange range) {
   HIVE_CHECK(task.run(&task_end, numbers_of(range)) == 0);
+}
+
+std::int64_t World::show(std::uint32_t at, PageRange frames, bool stores) {
+  return task.run(&task_show, {at, frames.first, frames.count, stores ? 1 : 0});
+}
+std::int64_t World::give_at(std::uint32_t at, std::uint32_t count) {
+  return home.run(&home_give_at, {at, count});
+}
+std::int64_t World::open_at(std::uint32_t at, std::uint32_t count) {
+  return home.run(&home_open_at, {at, count});
+}
+std::int64_t World::close_at(std::uint32_t at, std::uint32_t count) {
+  return home.run(&home_close_at, {at, count});
+}
+std::int64_t World::let_stores(std::uint32_t at, bool on) {
+  return task.run(&task_let_stores, {at, on ? 1 : 0});
+}
+std::int64_t World::load_at(std::uint32_t at) { return task.run(&task_load_at, {at}); }
+bool World::store_at(std::uint32_t at, std::uint8_t value) {
+  return task.run(&task_store_at, {at, value}) == 1;
 }
 
 bool host_has(FirewallMode mode) {

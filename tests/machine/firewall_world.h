@@ -29,6 +29,7 @@ struct TaskSide {
 extern TaskSide task_side;
 
 std::uint64_t page_address(std::uint32_t page);
+std::uint64_t view_address(std::uint32_t at);
 
 class World {
  public:
@@ -55,6 +56,15 @@ class World {
   // Around stores, as the task's library does; without effect in mode mmu.
   void begin_stores(PageRange range);
   void end_stores(PageRange range);
+
+  // The same at addresses of the task's views; `at` is a page of these.
+  std::int64_t show(std::uint32_t at, PageRange frames, bool stores = true);
+  std::int64_t give_at(std::uint32_t at, std::uint32_t count);
+  std::int64_t open_at(std::uint32_t at, std::uint32_t count);
+  std::int64_t close_at(std::uint32_t at, std::uint32_t count);
+  std::int64_t let_stores(std::uint32_t at, bool on);
+  std::int64_t load_at(std::uint32_t at);
+  bool store_at(std::uint32_t at, std::uint8_t value);
 
   // What the judge sees and does, beside every fence.
   std::uint8_t content(std::uint32_t page) const { return judge_[page * page_bytes]; }

@@ -66,7 +66,8 @@ constexpr std::array<long, 6> ranged_calls = {SYS_munmap, SYS_mprotect, SYS_madv
 TEST_F(MemoryFilter, RefusesCallsInsideTheRange) {
   for (const long number : ranged_calls) {
     for (const std::uint64_t address :
-         {layout.base, layout.user_begin(1), layout.end() - page_bytes}) {
+         {layout.base, layout.user_begin(1), layout.end() - page_bytes, layout.mould_begin(0),
+          layout.views_begin(), layout.held_end() - page_bytes}) {
       EXPECT_EQ(call(number, address, page_bytes), EPERM) << number;
       EXPECT_EQ(call(number, address, 0), EPERM) << number;
     }
@@ -97,7 +98,7 @@ TEST_F(MemoryFilter, KnowsExactlyWhereACallInWholeUnitsEnds) {
 
 TEST_F(MemoryFilter, LetsCallsElsewhereThrough) {
   for (const long number : ranged_calls) {
-    EXPECT_NE(call(number, layout.end(), page_bytes), EPERM) << number;
+    EXPECT_NE(call(number, layout.held_end() + mib, page_bytes), EPERM) << number;
     EXPECT_NE(call(number, layout.base - mib, page_bytes), EPERM) << number;
     EXPECT_NE(call(number, elsewhere, layout.base - elsewhere - mib), EPERM) << number;
   }

@@ -145,6 +145,7 @@ class Kernel {
 
   // Level 2.
   std::optional<NodeFrameMemory> frames_;
+  std::unique_ptr<FrameSupply> supply_;
   std::unique_ptr<Home> home_;
   std::optional<LinuxHardware> hardware_;
   std::optional<RpcEndpoint> rpc_;

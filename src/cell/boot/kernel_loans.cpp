@@ -4,8 +4,25 @@
 #include "cell/control/cell_roots.h"
 
 namespace hive::cell {
+namespace {
+
+// What was lent comes back when tasks of this cell need memory.
+class LentFramesBack final : public FrameSupply {
+ public:
+  explicit LentFramesBack(Home& home) : home_(home) {}
+  bool make_room(std::uint32_t) override {
+    return home_.frames_in(FrameState::lent) > 0 && home_.recall_lent();
+  }
+
+ private:
+  Home& home_;
+};
+
+}  // namespace
 
 void Kernel::make_loans() {
+  supply_ = std::make_unique<LentFramesBack>(*home_);
+  home_->use_supply(supply_.get());
   lenders_.emplace(RpcLenders::Parts{
       .layout = config_.layout, .rpc = *rpc_, .offers = [this] { return lender_offers(); },
       .map_for_stores = [this](CellId lender, machine::PageRange run,
@@ -14,9 +31,7 @@ void Kernel::make_loans() {
       .self = config_.self, .own = home_.get(), .lenders = &*lenders_,
       .node_frames = config_.layout.user_pages(),
       .slots = borrowed_frames_max(config_.layout.user_pages()),
-      .recall_lent = [this] {
-        return home_->frames_in(FrameState::lent) > 0 && home_->recall_lent();
-      }});
+      .recall_lent = [this] { return supply_->make_room(1); }});
   lender_service_.emplace(LenderService::Parts{
       .lender = *home_,
       .rpc = *rpc_,

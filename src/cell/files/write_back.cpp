@@ -135,7 +135,8 @@ bool PageCache::write_back(Lock& lock, const Batch& batch) {
     page.tries_at_ns = now + parts_.retry_ns;
     make_dirty_locked(batch.frames[i], batch.dirty[i], page.tries_at_ns);
     file.last_failure = *failed[i];
-    file.failed = *failed[i];
+    // What is lost is told otherwise: the file has another generation.
+    if (!page.lost) file.failed = *failed[i];
   }
   file.batches.erase(batch.number);
   file.writing -= static_cast<std::uint32_t>(batch.frames.size());

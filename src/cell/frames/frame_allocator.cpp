@@ -26,7 +26,8 @@ std::optional<PageRange> FrameAllocator::allocate(std::uint32_t pages) {
   return std::nullopt;
 }
 
-std::optional<PageRange> FrameAllocator::allocate_last(std::uint32_t pages, PageRange avoid) {
+std::optional<PageRange> FrameAllocator::allocate_last(std::uint32_t pages, PageRange avoid,
+                                                        bool whole) {
   if (pages == 0) return std::nullopt;
   for (auto run = free_.rbegin(); run != free_.rend(); ++run) {
     std::uint32_t first = run->first;
@@ -41,6 +42,7 @@ std::optional<PageRange> FrameAllocator::allocate_last(std::uint32_t pages, Page
         continue;
       }
     }
+    if (whole && end - first < pages) continue;
     const std::uint32_t count = std::min(pages, end - first);
     const PageRange taken{end - count, count};
     const std::uint32_t run_first = run->first;

@@ -17,7 +17,9 @@ class FrameAllocator {
   std::optional<machine::PageRange> allocate(std::uint32_t pages);
   // At most `pages` from the end of memory, so that what comes in single pages leaves long runs at
   // the beginning; none of `avoid`. None: nothing else is free.
-  std::optional<machine::PageRange> allocate_last(std::uint32_t pages, machine::PageRange avoid);
+  // `whole`: not fewer.
+  std::optional<machine::PageRange> allocate_last(std::uint32_t pages, machine::PageRange avoid,
+                                                  bool whole = false);
   // A range that was allocated, or a part of one.
   void free(machine::PageRange range);
   std::uint32_t free_pages() const { return free_pages_; }

@@ -72,7 +72,7 @@ void FrameTable::move(PageRange range, FrameState from, FrameState to) {
 FrameState FrameTable::use_of(PageRange range) const {
   HIVE_CHECK(range.count > 0 && range.end() <= table_->pages);
   const FrameState use = table_->at(range.first).state.load(std::memory_order_relaxed);
-  HIVE_CHECK(use == FrameState::segment || use == FrameState::lock || holds_pages(use));
+  HIVE_CHECK(use != FrameState::free && use != FrameState::cleaning);
   return use;
 }
 
@@ -113,6 +113,13 @@ bool FrameTable::is_lent(std::uint32_t frame, CellId borrower, std::uint16_t loa
 
 bool FrameTable::holds_nothing(std::uint32_t frame) const { return is_odd(table_->at(frame)); }
 
+std::optional<PageRange> FrameTable::take_anonymous(std::uint32_t pages, PageRange avoid) {
+  auto range = free_.allocate_last(pages, avoid, true);
+  if (!range) range = free_.allocate_last(pages, avoid);
+  if (range) move(*range, FrameState::free, FrameState::anonymous);
+  return range;
+}
+
 std::uint64_t FrameTable::hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page) {
   HIVE_CHECK(holds_pages(use_of({frame, 1})) && file != 0);
   Pfdat& pfdat = table_->at(frame);
@@ -146,7 +153,8 @@ std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
     return table_->at(page).state.load(std::memory_order_relaxed);
   };
   for (std::uint32_t page = 0; page < table_->pages; ++page) {
-    if (state(page) == FrameState::segment || state(page) == FrameState::lock) {
+    if (state(page) == FrameState::segment || state(page) == FrameState::lock ||
+        state(page) == FrameState::anonymous) {
       cost = length = 0;
       continue;
     }

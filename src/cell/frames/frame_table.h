@@ -2,10 +2,10 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock | cached | lent -> cleaning -> free,  or straight back from
-// use to free when nobody was given it. A cached or lent one also goes from page to page. Every
-// call that finds a frame in another state than it may be in panics: the books of a cell are its
-// own memory.
+// A frame goes  free -> segment | lock | cached | anonymous | lent -> cleaning -> free,  or straight
+// back from use to free when nobody was given it. A cached or lent one also goes from page to page.
+// Every call that finds a frame in another state than it may be in panics: the books of a cell are
+// its own memory.
 //
 // Not thread-safe, but what is published may be read by anybody at any time.
 #pragma once
@@ -61,9 +61,11 @@ class FrameTable {
              std::uint64_t sequence) const;
   // Some page of a file, which a reader may see.
   bool is_cached(std::uint32_t frame) const;
+  // For a task's memory: a run of at most `pages`, whole if there is one, none of `avoid`.
+  std::optional<machine::PageRange> take_anonymous(std::uint32_t pages, machine::PageRange avoid);
   // The run of that length which is cheapest to get: else than cached frames, and lent ones, which
-  // cost more, only free ones are in it and those that are on their way there. None: segments and
-  // locks are everywhere in between.
+  // cost more, only free ones are in it and those that are on their way there. None: what can't be
+  // moved is everywhere in between.
   std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;
 
   std::uint64_t count(FrameState state) const { return count_of(state).load(); }

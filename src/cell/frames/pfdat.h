@@ -20,12 +20,13 @@ enum class FrameState : std::uint8_t {
   segment,   // owner: the segment
   lock,      // of a mutex or condition; owner: its segment
   cached,    // of a file; owner: its number, and `page`. Odd while it is being filled, or leaves
-  lent,      // to another cell, which uses it as cached, with files of its own
+  anonymous,  // of a task's memory; owner: its view
+  lent,       // to another cell, which uses it as cached, with files of its own
   count_
 };
 inline constexpr std::size_t frame_states = static_cast<std::size_t>(FrameState::count_);
 inline constexpr std::array<const char*, frame_states> frame_state_names = {
-    "free", "cleaning", "segment", "lock", "cached", "lent"};
+    "free", "cleaning", "segment", "lock", "cached", "anonymous", "lent"};
 
 struct Pfdat {
   // Odd while what the frame holds is nobody's: it is torn, or on its way to another owner. Only

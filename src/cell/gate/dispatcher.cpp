@@ -71,7 +71,7 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     gate->count_garbage();
     return senseless();
   }
-  if (op >= GateOp::file_lookup) return call_files(gate, taken);
+  if (op >= GateOp::file_lookup && op <= GateOp::file_space) return call_files(gate, taken);
   switch (op) {
     case GateOp::null: return GateValues{request.args[0]};
     case GateOp::fault:
@@ -82,6 +82,10 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     case GateOp::segment_give: return call_pages(gate->client(), request);
     case GateOp::segment_store: return store(*gate, taken);
     case GateOp::page_give: return give_cached(*gate, taken);
+    case GateOp::view_map:
+    case GateOp::view_unmap:
+    case GateOp::view_fault:
+    case GateOp::view_give: return call_views(*gate, taken);
     case GateOp::segment_create:
     case GateOp::segment_open:
     case GateOp::segment_find:
@@ -113,6 +117,20 @@ Dispatcher::Call Dispatcher::call_pages(ClientId client, const RequestCopy& requ
     case GateOp::segment_give: return answer_of(home_.give(client, args[0], args[1], args[2]));
     default: return senseless();
   }
+}
+
+Dispatcher::Call Dispatcher::call_views(Gate& gate, const TakenRequest& taken) {
+  const auto& args = taken.request.args;
+  const ClientId client = gate.client();
+  switch (static_cast<GateOp>(taken.request.op)) {
+    case GateOp::view_map: return answer_of(home_.map_view(client, args[0], args[1]));
+    case GateOp::view_unmap: return answer_of(home_.unmap_view(client, args[0]));
+    case GateOp::view_give: return answer_of(home_.give_view(client, args[0], args[1]));
+    default: break;
+  }
+  const auto block = home_.fault_view(client, args[0], args[1]);
+  if (!block) return fail(block.error());
+  return gate.view_answer(taken.slot, *block);
 }
 
 Dispatcher::Call Dispatcher::store(const Gate& gate, const TakenRequest& taken) {

@@ -44,6 +44,7 @@ class Dispatcher {
   Call call_files(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Call store(const Gate& gate, const TakenRequest& taken);
   Call give_cached(const Gate& gate, const TakenRequest& taken);
+  Call call_views(Gate& gate, const TakenRequest& taken);
   Call call_pages(ClientId client, const RequestCopy& request);
   Call call_segments(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);
   Call call_sync(const std::shared_ptr<Gate>& gate, const TakenRequest& taken);

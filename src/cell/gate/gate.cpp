@@ -87,6 +87,17 @@ bool Gate::take(std::uint32_t from_slot, TakenRequest& out) noexcept {
   return false;
 }
 
+Result<GateValues> Gate::view_answer(std::uint32_t slot, const ViewBlock& block) noexcept {
+  if (block.show == 0) return GateValues{};
+  const auto bytes = std::as_bytes(std::span(block.frames));
+  const auto to = answer_data(slot, bytes.size());
+  if (to.size() < bytes.size()) {
+    return fail(Code::exhausted, proto::cause::too_many_waiting, self_, ENOMEM);
+  }
+  std::ranges::copy(bytes, to.begin());
+  return GateValues{block.show, 0, bytes.size(), reinterpret_cast<std::uintptr_t>(to.data())};
+}
+
 void Gate::answer(std::uint32_t slot, std::uint32_t sequence,
                   const Result<GateValues>& result) noexcept {
   std::uint64_t expected = under_way | sequence;

@@ -79,6 +79,9 @@ class Gate {
   // answer.
   std::span<std::byte> answer_data(std::uint32_t slot, std::size_t bytes) noexcept;
 
+  // What a view_fault is answered with, for answer(). Errors: exhausted (the heap is full).
+  Result<GateValues> view_answer(std::uint32_t slot, const ViewBlock& block) noexcept;
+
   // Answers a request that was taken; a second answer to it is ignored. Any thread.
   void answer(std::uint32_t slot, std::uint32_t sequence,
               const Result<GateValues>& result) noexcept;

@@ -20,6 +20,15 @@ class FencedClientSpace final : public ClientSpace {
   Result<std::uint32_t> give(machine::PageRange range) override { return space_.give(range); }
   Result<void> open(machine::PageRange range) override { return space_.open(range); }
   Result<void> close(machine::PageRange range) override { return space_.close(range); }
+  Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count) override {
+    return space_.give_at(address, count);
+  }
+  Result<void> open_at(std::uint64_t address, std::uint32_t count) override {
+    return space_.open_at(address, count);
+  }
+  Result<void> close_at(std::uint64_t address, std::uint32_t count) override {
+    return space_.close_at(address, count);
+  }
   void forget(machine::PageRange range) override { space_.forget(range); }
 
  private:

@@ -10,43 +10,7 @@
 //   ... calls of gate workers ...; on_tick(now) on every tick; on_cell_down(cell) after agreement,
 //   when the cell's power is off; remove_client(id, Leave::died) when a process has ended.
 //
-// INVARIANTS. A page of a segment is plain, or *torn*: its torn bit is set under the mutex, before
-// its memory is taken back, and cleared under the mutex after it was refilled.
-//  1. Calls on page tables and on frames (give, open, close, take back, refill) run without the
-//     mutex; each is entered in page_calls_ before the mutex is released, and struck out after.
-//  2. Two calls never overlap on the same pages of the same client; the second waits, at most
-//     page_wait_max_ns, and then says busy. Taking back waits for nobody.
-//  3. Taking back leaves a hole. A give or open in flight cannot install a hole, so after the take
-//     back nobody reads what was torn, and nobody stores there.
-//  4. Pages get new memory (reset, reuse of a freed segment) only when no call on them is in
-//     flight, after every client's space was told to forget them, and no new call can begin
-//     meanwhile: they are torn, or belong to no segment.
-//  5. A window is in the table before its pages are opened and until after they were closed or
-//     taken back. Whoever takes a window of a leaving client out of the table, under the mutex,
-//     tears it: so it is torn once. The thread that was opening or closing it finds it gone and
-//     says lost.
-//  6. No reset happens where a window is open, so a holder of a shared window whose pages another
-//     holder tore always finds the torn bits when it commits.
-//  7. A window whose close fails because the process is gone is closed; one whose close fails
-//     otherwise is torn, since nothing else is known to stop its stores.
-//  8. Memory that anybody was ever given is taken back and refilled before it serves another
-//     segment.
-//  9. A client that leaves without windows changes no page.
-// 10. A window of a segment that is rolled back holds what its pages held before they were opened.
-//     Torn, they are marked as being restored besides; whoever comes is told busy, until they have
-//     their old content, or, if Linux has no memory for it, are torn like others.
-//
-// 11. The page of a mutex or condition belongs to no segment. It is open to its openers and to
-//     nobody else, and freed when they have all closed the segment. A client is an opener before
-//     its page is opened, and no more only when it is dead or the page is closed; then the word is
-//     looked at, and whoever sleeps there is woken, since the dead may have owed them a wake.
-//
-// 12. Frames that hold pages of files are the page cache's (frames/cache_frames.h), which asks for
-//     free ones and is asked for its own when a segment finds none. A client is given one for
-//     reading only while it holds the page that was meant, and it is renewed as invariant 4 says.
-// 13. A lent frame is open to the borrower's kernel, and this cell leaves alone what it holds. The
-//     page tables of a loan are one thread's work at a time: it is busy, and none of its frames
-//     goes. A loan that ends serves others only after renewal.
+// Its INVARIANTS are numbered in invariants.h.
 //
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
@@ -73,6 +37,7 @@
 #include <hive/window.h>
 #include "base/time.h"
 #include "cell/frames/cache_frames.h"
+#include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
 #include "cell/frames/loans.h"
 #include "cell/home/loan_book.h"
@@ -186,6 +151,20 @@ class Home final : public CacheFrames, public FrameLender {
   // A broken mutex is free again; one that is not broken is left alone. Errors: busy.
   Result<void> reset_lock(ClientId client, ObjectId object);
 
+  // --- views: anonymous memory ----------------------------------------------------------------
+  // Errors: bad_argument (no room for views is there, or something is mapped there), exhausted
+  // (too many).
+  Result<ViewId> map_view(ClientId client, std::uint64_t address, std::uint64_t bytes);
+  // Its memory is gone.
+  Result<void> unmap_view(ClientId client, ViewId view);
+  // Finds frames for the block around the page, at least for that page, and brings in what is
+  // shown already. Errors: exhausted (the cell has no memory left), busy, host.
+  Result<ViewBlock> fault_view(ClientId client, ViewId view, std::uint64_t page);
+  // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
+  Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
+  // Whom to ask for memory last; null: nobody. It outlives the home, or says null before.
+  void use_supply(FrameSupply* supply);
+
   // --- frames of files --------------------------------------------------------------------------
   // Gives the client frames for reading, those of them that hold these pages; returns how many.
   // Errors: not_found (none does, or the client is gone), busy, host.
@@ -297,10 +276,23 @@ class Home final : public CacheFrames, public FrameLender {
   Error torn_error_locked(PageRange range);
   Error host_error(const Error& e) const;
 
-  // home_files.cpp, home_loans.cpp
+  // home_views.cpp
+  Result<home::View*> view_locked(const ClientRef& client, ViewId view) const;
+  // Frames of a node for pages [first, end) of a block that have none.
+  void find_frames_locked(home::ViewPages& block, std::uint32_t first, std::uint32_t end,
+                          ViewId view);
+  std::optional<PageRange> last_frame(Lock& lock);
+  Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
+                        std::uint64_t block);
+  void drop_views_locked(Client& client);
+  void drop_view_locked(home::View& view);
+
+  // home_files.cpp
   Result<std::uint32_t> give_run(Lock& lock, ClientId client, PageRange run);
   bool renew_frame(Lock& lock, std::uint32_t frame);
   Result<void> check_not_lent(std::uint64_t offset, std::size_t bytes) const;
+
+  // home_loans.cpp
   Result<void> open_lent(Lock& lock, const ClientRef& client, std::span<const PageRange> runs);
   Result<ClientRef> kernel_client_locked(CellId cell) const;
   Result<std::uint16_t> begin_loan_work(Lock& lock, const Borrower& by, std::uint64_t loan,
@@ -387,10 +379,12 @@ class Home final : public CacheFrames, public FrameLender {
   PageBits shown_;  // lent, and given to others than the borrower's kernel since it was renewed
   RecallFrames recall_;
   FrameReclaimer* reclaimer_ = nullptr;
+  FrameSupply* supply_ = nullptr;
   PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages
   ClientId last_client_ = 0;
   SegmentId last_segment_ = 0;
   WindowId last_window_ = 0;
+  ViewId last_view_ = 0;
   std::uint64_t logged_second_ = 0;  // when blocked stores were logged last, and how many then
   int logged_in_second_ = 0;
   std::atomic<std::uint64_t> dirty_count_{0};  // of ranges in dirty_; read without the mutex

@@ -143,6 +143,7 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   if (is_a_loss && why != Leave::cell_down) keep_loss_locked(gone.front()->info.cell, loss);
   sync_.leave(left, why != Leave::detached, out);
   for (const ClientRef& client : gone) {
+    drop_views_locked(*client);
     while (!client->opens.empty()) {
       const auto segment = segments_.find(client->opens.begin()->first);
       HIVE_CHECK(segment != segments_.end());

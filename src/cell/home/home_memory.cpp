@@ -144,6 +144,20 @@ Result<void> Home::check_frames_locked() const {
       return differs("a lock has a frame that is not its own");
     }
   }
+  std::uint64_t in_views = 0;
+  for (const auto& [client_id, client] : clients_) {
+    for (const auto& [view_id, view] : client->views) {
+      for (const auto& [number, block] : view.blocks) {
+        for (const std::uint32_t frame : block.frames) {
+          if (frame == home::none) continue;
+          ++in_views;
+          if (!frames_.all({frame, 1}, FrameState::anonymous, view_id)) {
+            return differs("a task's memory has a frame that is not its own");
+          }
+        }
+      }
+    }
+  }
   // One range may be out of the list, with whoever cleans it.
   std::uint64_t to_clean = 0;
   for (const PageRange range : dirty_) to_clean += range.count;
@@ -154,7 +168,8 @@ Result<void> Home::check_frames_locked() const {
     return differs("the frames that are lent are not those of the loans");
   }
   if (in_segments != frames_.count(FrameState::segment) ||
-      locks_.size() != frames_.count(FrameState::lock) || to_clean > cleaning ||
+      locks_.size() != frames_.count(FrameState::lock) ||
+      in_views != frames_.count(FrameState::anonymous) || to_clean > cleaning ||
       (to_clean < cleaning && !cleaning_)) {
     return differs("frames are in use that nobody has, or the other way round");
   }

@@ -32,6 +32,21 @@ class LateSpace final : public ClientSpace {
     if (space == nullptr) return absent();
     return space->close(range);
   }
+  Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->give_at(address, count);
+  }
+  Result<void> open_at(std::uint64_t address, std::uint32_t count) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->open_at(address, count);
+  }
+  Result<void> close_at(std::uint64_t address, std::uint32_t count) override {
+    ClientSpace* space = ready();
+    if (space == nullptr) return absent();
+    return space->close_at(address, count);
+  }
   void forget(machine::PageRange range) override {
     if (ClientSpace* space = ready()) space->forget(range);
   }

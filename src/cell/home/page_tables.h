@@ -27,6 +27,11 @@ class ClientSpace {
   virtual Result<void> open(machine::PageRange range) = 0;
   // No store gets through after it returns. Errors: not_found (the process is gone), host.
   virtual Result<void> close(machine::PageRange range) = 0;
+  // The same for pages at addresses of the client's views, which it has shown there: see
+  // machine::FencedSpace. Errors also: bad_argument (no views are there).
+  virtual Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count) = 0;
+  virtual Result<void> open_at(std::uint64_t address, std::uint32_t count) = 0;
+  virtual Result<void> close_at(std::uint64_t address, std::uint32_t count) = 0;
   // The pages may not be there any more. Any thread, at any time; does not block.
   virtual void forget(machine::PageRange range) = 0;
 };

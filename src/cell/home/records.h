@@ -2,8 +2,10 @@
 // mutex except where a field says otherwise.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -33,12 +35,36 @@ struct Window {
   std::shared_ptr<const std::vector<std::byte>> before;
 };
 
+inline constexpr std::uint32_t none = ~std::uint32_t{0};
+
+// Pages of a view that are brought in together.
+struct ViewPages {
+  ViewPages() {
+    frames.fill(none);
+    shown.fill(none);
+  }
+  std::array<std::uint32_t, proto::view_block_pages> frames;  // of the node; none: no frame yet
+  // What the process has shown there, as it said itself. What it touches there is brought in only
+  // when that is the frame of the page, so a wrong one costs a fault.
+  std::array<std::uint32_t, proto::view_block_pages> shown;
+};
+
+// Addresses of a client that stand for single frames. Its memory is the client's alone.
+struct View {
+  ViewId id = 0;
+  ClientId client = 0;
+  std::uint64_t address = 0;
+  std::uint64_t pages = 0;
+  std::unordered_map<std::uint64_t, ViewPages> blocks;
+};
+
 struct Client {
   ClientId id = 0;
   ClientInfo info;                     // never changes
   std::shared_ptr<ClientSpace> space;  // never changes
   std::unordered_map<SegmentId, std::uint32_t> opens;  // how often each
   std::vector<WindowId> windows;
+  std::map<ViewId, View> views;
 };
 
 struct Segment {

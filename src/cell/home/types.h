@@ -13,6 +13,7 @@
 #include <hive/error.h>
 #include "base/ids.h"
 #include "machine/layout.h"
+#include "proto/gate.h"
 
 namespace hive::cell {
 
@@ -22,6 +23,7 @@ using SegmentId = std::uint64_t;
 // Windows and objects travel as 32 bits; a number is not used again while it is in use.
 using WindowId = std::uint32_t;
 using ObjectId = std::uint32_t;
+using ViewId = std::uint64_t;
 
 inline constexpr std::size_t clients_max = 512;
 inline constexpr std::size_t segments_max = 1024;
@@ -30,6 +32,7 @@ inline constexpr std::size_t windows_per_client_max = 256;
 inline constexpr std::uint32_t opens_per_client_max = 65536;  // of one segment
 inline constexpr std::uint64_t rollback_bytes_max = 64 << 20;  // kept for open windows
 inline constexpr std::uint64_t store_bytes_max = 4096;  // of one store through the home
+inline constexpr std::size_t views_per_client_max = 1024;
 inline constexpr std::size_t objects_max = 4096;
 inline constexpr std::size_t waits_max = 16384;             // calls parked in barriers and queues
 inline constexpr std::size_t leases_per_client_max = 65536;
@@ -67,6 +70,12 @@ struct LockView {
   std::uint32_t page = 0;   // of the node
   std::uint32_t token = 0;  // the client's
   std::uint64_t state = 0;  // address of the LockState
+};
+
+// What a task is told whose page of a view is to be brought in.
+struct ViewBlock {
+  std::uint32_t show = 0;     // bit i: page i of the block has to be shown first; 0: it is there
+  proto::ViewFrames frames{};
 };
 
 struct QueueProgress {

@@ -43,13 +43,13 @@ void end_fence(CellId node) {
 }
 
 Result<void> map_memory(std::uint64_t address, std::uint64_t bytes, const UniqueFd& memory,
-                        CellId node) {
+                        CellId node, int protection = PROT_READ) {
   struct stat status {};
   if (::fstat(memory.get(), &status) != 0) return fail(Code::host, "fstat", node, errno);
   if (static_cast<std::uint64_t>(status.st_size) != bytes) {
     return fail(Code::bad_argument, "the memory of the node has another size", node);
   }
-  const long got = map_fixed(address, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, memory.get());
+  const long got = map_fixed(address, bytes, protection, MAP_SHARED | MAP_FIXED, memory.get());
   if (got < 0) {
     return fail(got == -ENOMEM ? Code::exhausted : Code::host, "cannot map the memory of a node",
                 node, static_cast<int>(-got));
@@ -71,7 +71,7 @@ Result<void> reserve_machine_range(const Layout& layout) {
   const bool held = reservation.process == ::getpid();
   if (held && reservation.layout == layout) return {};
   if (held) return fail(Code::exhausted, "this process is part of another machine already");
-  const std::uint64_t bytes = layout.end() - layout.base;
+  const std::uint64_t bytes = layout.held_end() - layout.base;
   const long got = take_addresses(layout.base, bytes, MAP_FIXED_NOREPLACE);
   if (got < 0 || static_cast<std::uint64_t>(got) != layout.base) {
     if (got >= 0) memory_call(SYS_munmap, static_cast<std::uint64_t>(got), bytes);
@@ -92,7 +92,7 @@ bool machine_range_is_reserved(const Layout& layout) {
 void release_machine_range(const Layout& layout) {
   const std::lock_guard lock(reservation.mutex);
   if (reservation.process != ::getpid() || !(reservation.layout == layout)) return;
-  memory_call(SYS_munmap, layout.base, layout.end() - layout.base);
+  memory_call(SYS_munmap, layout.base, layout.held_end() - layout.base);
   reservation.process = 0;
 }
 
@@ -120,15 +120,19 @@ Fence::~Fence() {
   take_addresses(layout_.user_begin(node_), layout_.user_bytes, MAP_FIXED);
   if (owns_kernel_mapping_) {
     take_addresses(layout_.kernel_begin(node_), layout_.kernel_bytes, MAP_FIXED);
+    if (layout_.has_views()) hide(layout_.mould_begin(node_), layout_.user_bytes);
   }
   end_fence(node_);
 }
 
 Result<Fence> Fence::map(const Layout& layout, CellId node, UniqueFd kernel_memory,
                          UniqueFd user_memory, FirewallMode mode) {
+  UniqueFd for_mould(::fcntl(user_memory.get(), F_DUPFD_CLOEXEC, 0));
+  if (!for_mould) return fail(Code::exhausted, "no descriptor left", node, errno);
   auto fence = map_user_only(layout, node, std::move(user_memory), mode);
   if (!fence) return fence;
   fence->owns_kernel_mapping_ = true;
+  if (auto mould = fence->map_mould(for_mould); !mould) return fail(mould.error());
   auto kernel = map_memory(layout.kernel_begin(node), layout.kernel_bytes, kernel_memory, node);
   if (!kernel) return fail(kernel.error());
   return fence;
@@ -159,6 +163,11 @@ Result<Fence> Fence::map_user_only(const Layout& layout, CellId node, UniqueFd u
   return fence;
 }
 
+Result<void> Fence::map_mould(const UniqueFd& user_memory) const {
+  if (!layout_.has_views() || mode_ == FirewallMode::cooperative) return {};
+  return map_memory(layout_.mould_begin(node_), layout_.user_bytes, user_memory, node_, PROT_NONE);
+}
+
 Result<UniqueFd> Fence::copy_for_home() const {
   if (mode_ == FirewallMode::cooperative) return UniqueFd();
   UniqueFd copy(::fcntl(userfault_.get(), F_DUPFD_CLOEXEC, 0));
@@ -185,6 +194,45 @@ Result<void> Fence::end_stores(PageRange range) const {
       userfault_protect(userfault_.get(), layout_.user_begin(node_) + range.first * page_bytes,
                         range.count * page_bytes, true);
   if (refused != 0) return fail(Code::host, "UFFDIO_WRITEPROTECT", node_, refused);
+  return {};
+}
+
+Result<void> Fence::show(std::uint64_t address, PageRange frames, bool stores) const {
+  const std::uint64_t bytes = frames.count * page_bytes;
+  if (mode_ == FirewallMode::cooperative || !owns_kernel_mapping_) {
+    return fail(Code::refused, "there are no views without the firewall", node_);
+  }
+  if (!layout_.has_pages(frames) || frames.count == 0 || !layout_.in_views(address, bytes)) {
+    return fail(Code::bad_argument, "no such page", node_);
+  }
+  const auto give_up = [&](long refused, const char* cause) {
+    hide(address, bytes);
+    return fail(refused == ENOMEM ? Code::exhausted : Code::host, cause, node_,
+                static_cast<int>(refused));
+  };
+  // Of no old pages at all: Linux makes a second mapping of the same memory, which is registered
+  // nowhere, and as inaccessible as the mould.
+  const long got = memory_call(SYS_mremap, layout_.mould_begin(node_) + frames.first * page_bytes,
+                               0, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address);
+  if (got < 0) return give_up(-got, "the process has too many mappings");
+  if (const int refused = userfault_register(userfault_.get(), address, bytes); refused != 0) {
+    return give_up(refused, "userfaultfd does not take a view");
+  }
+  const bool writable = stores && mode_ == FirewallMode::mmu;
+  const long refused = protect(address, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+  if (refused < 0) return give_up(-refused, "mprotect");
+  return {};
+}
+
+void Fence::hide(std::uint64_t address, std::uint64_t bytes) noexcept {
+  take_addresses(address, bytes, MAP_FIXED);
+}
+
+Result<void> Fence::let_stores(std::uint64_t address, std::uint64_t bytes, bool on) const {
+  if (mode_ != FirewallMode::mmu_windowed) return {};
+  if (!layout_.in_views(address, bytes)) return fail(Code::bad_argument, "no such page", node_);
+  const long refused = protect(address, bytes, on ? PROT_READ | PROT_WRITE : PROT_READ);
+  if (refused < 0) return fail(Code::host, "mprotect", node_, static_cast<int>(-refused));
   return {};
 }
 

@@ -7,6 +7,9 @@
 //                     registered with a userfaultfd; both memfds closed
 //   3. copy_for_home() goes to the home over a channel, and the home acknowledges
 //   4. arm()          user memory becomes PROT_READ|PROT_WRITE (mode `mmu` only)
+// A frame that is to be seen at another address too gets there by show(), in an order of the same
+// kind: a copy of the mould, which is PROT_NONE, then registered, and only then accessible. The
+// home works it at that address through the same userfaultfd.
 // The fence keeps a descriptor of its own that closes pages only: when the last descriptor of a
 // userfaultfd closes, all its protection falls away, and the fence must outlive the home. (A
 // program that closes descriptors which are not its own takes this defence off; the page stays
@@ -71,11 +74,22 @@ class Fence {
   Result<void> begin_stores(PageRange range) const;
   Result<void> end_stores(PageRange range) const;
 
+  // Makes addresses of the views stand for these frames, whatever they stood for before; nothing
+  // is there until the home gives it. `stores`: the home may open them, else a store is SIGSEGV.
+  // After an error the range shows nothing. Async-signal-safe; callers keep calls on one range
+  // apart. Errors: exhausted (too many mappings in this process), bad_argument, host.
+  Result<void> show(std::uint64_t address, PageRange frames, bool stores) const;
+  // The range shows nothing from now on.
+  static void hide(std::uint64_t address, std::uint64_t bytes) noexcept;
+  // As begin_stores() and its opposite, for addresses of the views: nothing in mode mmu.
+  Result<void> let_stores(std::uint64_t address, std::uint64_t bytes, bool on) const;
+
   CellId node() const { return node_; }
 
  private:
   Fence() = default;
   Result<void> set_protection(PageRange range, int protection) const;
+  Result<void> map_mould(const UniqueFd& user_memory) const;
 
   Layout layout_{};
   CellId node_ = -1;

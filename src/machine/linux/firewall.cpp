@@ -72,19 +72,21 @@ Failure FencedSpace::failure_of(int refused) const {
   return fail(Code::host, "userfaultfd refused to change a page", node_, refused);
 }
 
-// Maps the pages of the run that are not there; those without memory stay away.
-Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
+// Maps the pages that are not there; those without memory stay away.
+Result<std::uint32_t> FencedSpace::install(std::uint64_t address, std::uint32_t count, bool closed,
+                                           const Note& note) {
   if (never_closes_) closed = false;
-  std::uint32_t page = run.first;
+  std::uint32_t page = 0;
   std::uint32_t fresh = 0;
-  std::uint32_t step = run.count;
-  for (int retries = 0; page < run.end();) {
+  std::uint32_t step = count;
+  for (int retries = 0; page < count;) {
     std::uint64_t done = 0;
-    const std::uint32_t pages = std::min(step, run.end() - page);
-    const int refused = userfault_continue(userfault_.get(), address(page), pages * page_bytes,
-                                           closed && mode_ == FirewallMode::mmu, done);
+    const std::uint32_t pages = std::min(step, count - page);
+    const int refused =
+        userfault_continue(userfault_.get(), address + page * page_bytes, pages * page_bytes,
+                           closed && mode_ == FirewallMode::mmu, done);
     const auto mapped = static_cast<std::uint32_t>(done / page_bytes);
-    given_.set({page, mapped}, true);
+    note({page, mapped}, true);
     page += mapped;
     fresh += mapped;
     if (refused == 0 || mapped > 0) continue;
@@ -99,13 +101,13 @@ Result<std::uint32_t> FencedSpace::install(PageRange run, bool closed) {
     // EFAULT: a hole in the memory. EINVAL: it has been truncated.
     const bool hole = refused == EFAULT || refused == EINVAL;
     if (!hole && refused != EEXIST) return failure_of(refused);
-    given_.set({page, 1}, !hole);
+    note({page, 1}, !hole);
     ++page;
   }
   // Kernels that cannot install a page closed: nobody has begun to store there, and nobody can
   // from here on.
   if (closed && mode_ == FirewallMode::mmu_windowed) {
-    if (auto done = protect_pages(run, true); !done) return fail(done.error());
+    if (auto done = protect_pages(address, count, true); !done) return fail(done.error());
   }
   return fresh;
 }
@@ -122,7 +124,9 @@ Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
     const bool is_open = open_.has(page);
     std::uint32_t end = page + 1;
     while (end < range.end() && wanted(end) && open_.has(end) == is_open) ++end;
-    auto installed = install({page, end - page}, !is_open);
+    auto installed = install(address(page), end - page, !is_open, [&](PageRange run, bool there) {
+      given_.set({page + run.first, run.count}, there);
+    });
     if (!installed) return installed;
     fresh += *installed;
     page = end;
@@ -134,17 +138,16 @@ Result<std::uint32_t> FencedSpace::install_missing(PageRange range, bool all) {
 // has changed the protection of a part of it, with the same ENOENT that means that nothing is
 // mapped there at all; and they have then changed nothing. So a range is given up only page by
 // page.
-Result<void> FencedSpace::protect_pages(PageRange range, bool on) {
+Result<void> FencedSpace::protect_pages(std::uint64_t address, std::uint32_t count, bool on) {
   if (never_closes_) on = false;  // what the process has closed itself is opened again
-  if (range.count == 0) return {};
+  if (count == 0) return {};
   for (int retries = 0; retries < retries_max; ++retries) {
-    const int refused =
-        userfault_protect(userfault_.get(), address(range.first), range.count * page_bytes, on);
+    const int refused = userfault_protect(userfault_.get(), address, count * page_bytes, on);
     if (refused == 0) return {};
-    if (refused == ENOENT && range.count > 1) {
-      const std::uint32_t half = range.count / 2;
-      const auto first = protect_pages({range.first, half}, on);
-      const auto second = protect_pages({range.first + half, range.count - half}, on);
+    if (refused == ENOENT && count > 1) {
+      const std::uint32_t half = count / 2;
+      const auto first = protect_pages(address, half, on);
+      const auto second = protect_pages(address + half * page_bytes, count - half, on);
       return first ? second : first;
     }
     if (refused != EAGAIN) return failure_of(refused);
@@ -173,7 +176,7 @@ Result<void> FencedSpace::open(PageRange range) {
   } else if (given_.count(range) != range.count) {
     done = fail(Code::lost, "a page has no memory behind it", node_);
   } else if (*fresh != range.count) {
-    done = protect_pages(range, false);
+    done = protect_pages(address(range.first), range.count, false);
   }
   if (!done) [[maybe_unused]]
     auto closed = close(range);  // the first error is the one to tell
@@ -185,7 +188,55 @@ Result<void> FencedSpace::close(PageRange range) {
   if (mode_ == FirewallMode::cooperative) return {};
   open_.set(range, false);
   fault_point(FaultPoint::firewall_close);
-  return protect_pages(range, true);
+  return protect_pages(address(range.first), range.count, true);
+}
+
+namespace {
+
+bool is_view(const Layout& layout, FirewallMode mode, std::uint64_t address, std::uint32_t count) {
+  return mode != FirewallMode::cooperative && layout.in_views(address, count * page_bytes);
+}
+
+}  // namespace
+
+Result<std::uint32_t> FencedSpace::give_at(std::uint64_t address, std::uint32_t count) {
+  if (!is_view(layout_, mode_, address, count)) {
+    return fail(Code::bad_argument, "no views are there", node_);
+  }
+  std::uint32_t there = 0;
+  auto fresh = install(address, count, true,
+                       [&](PageRange run, bool is) { there += is ? run.count : 0; });
+  if (!fresh) return fresh;
+  return there;
+}
+
+Result<void> FencedSpace::open_at(std::uint64_t address, std::uint32_t count) {
+  if (!is_view(layout_, mode_, address, count)) {
+    return fail(Code::bad_argument, "no views are there", node_);
+  }
+  std::uint32_t there = 0;
+  const auto fresh = install(address, count, false,
+                             [&](PageRange run, bool is) { there += is ? run.count : 0; });
+  fault_point(FaultPoint::firewall_open);
+  Result<void> done{};
+  if (!fresh) {
+    done = fail(fresh.error());
+  } else if (there != count) {
+    done = fail(Code::lost, "a page has no memory behind it", node_);
+  } else if (*fresh != count) {
+    done = protect_pages(address, count, false);
+  }
+  if (!done) [[maybe_unused]]
+    auto closed = protect_pages(address, count, true);  // the first error is the one to tell
+  return done;
+}
+
+Result<void> FencedSpace::close_at(std::uint64_t address, std::uint32_t count) {
+  if (!is_view(layout_, mode_, address, count)) {
+    return fail(Code::bad_argument, "no views are there", node_);
+  }
+  fault_point(FaultPoint::firewall_close);
+  return protect_pages(address, count, true);
 }
 
 void FencedSpace::forget(PageRange range) {

@@ -40,6 +40,14 @@ class FencedSpace {
   Result<void> open(PageRange range);
   // No store gets through after it returns. Errors: not_found (the process is gone), host.
   Result<void> close(PageRange range);
+
+  // The same for `count` pages at an address of the process's views, where it has had the fence
+  // show frames of this node (Fence::show): which ones is its word. Nothing is remembered, so what
+  // is open is not to be given. Errors also: bad_argument (no views are there).
+  Result<std::uint32_t> give_at(std::uint64_t address, std::uint32_t count);
+  Result<void> open_at(std::uint64_t address, std::uint32_t count);
+  Result<void> close_at(std::uint64_t address, std::uint32_t count);
+
   // Notes that the range was taken back from everybody (NodeMemory::take_back).
   void forget(PageRange range);
 
@@ -56,10 +64,13 @@ class FencedSpace {
     std::vector<std::atomic<std::uint64_t>> words_;
   };
 
-  // Both return how many pages were not there before.
-  Result<std::uint32_t> install(PageRange run, bool closed);
+  // Both return how many pages were not there before. `note` hears of each run of pages, counted
+  // from the first, whether they are there.
+  using Note = std::function<void(PageRange run, bool there)>;
+  Result<std::uint32_t> install(std::uint64_t address, std::uint32_t count, bool closed,
+                                const Note& note);
   Result<std::uint32_t> install_missing(PageRange range, bool all);
-  Result<void> protect_pages(PageRange range, bool on);
+  Result<void> protect_pages(std::uint64_t address, std::uint32_t count, bool on);
   Failure failure_of(int refused) const;
   std::uint64_t address(std::uint32_t page) const;
 

@@ -200,7 +200,7 @@ void check_origin(Program& p) {
 std::vector<sock_filter> make_filter(const Layout& layout) {
   const std::uint64_t unit = std::uint64_t{1} << unit_shift;
   const Units range = {static_cast<std::uint32_t>(layout.base / unit),
-                       static_cast<std::uint32_t>((layout.end() + unit - 1) / unit)};
+                       static_cast<std::uint32_t>((layout.held_end() + unit - 1) / unit)};
   Program p;
   dispatch(p);
   check_origin(p);

@@ -1,0 +1,71 @@
+// Memory of a cell at addresses of the task, page by page, as by mmap.
+//
+//   auto memory = session->map_anonymous(100 << 20);
+//   auto* numbers = memory->at<double>(0);  // all zero; pages come as they are touched
+//   ...
+//   memory.reset();                         // unmapped
+//
+// Anonymous memory is the task's own, and lies in frames of its cell, wherever some are free. A
+// page takes none before it is first touched; the touch brings in 64 KiB around. It ends with the
+// Mapping, with the session and with the task. A child of fork has none of it.
+//
+// When the cell has no memory left, also after its cache of files has given up what it can, the
+// touch ends the task with a message and SIGBUS; inside hive::guarded it is an error. populate()
+// brings pages in before they are needed, and returns the error.
+//
+// A mapping can have up to 1024 times the memory of a node. A process can have as many mappings
+// as Linux allows it (vm.max_map_count, 65,530 by default), and each run of frames that lie side
+// by side is one of them. Machines without firewall (`--firewall=cooperative`), or with more than
+// about 170 GiB of node memory, have no mappings (refused, exhausted).
+//
+// Thread-safety: any thread may touch the memory and call populate(); unmapping is for one, when
+// no other uses it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <type_traits>
+
+#include <hive/error.h>
+
+namespace hive {
+
+namespace lib {
+class MappingImpl;
+}
+
+class Mapping {
+ public:
+  Mapping(Mapping&&) noexcept;
+  Mapping& operator=(Mapping&&) noexcept;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping();  // unmaps
+
+  std::byte* data() const;     // page aligned
+  std::uint64_t size() const;  // bytes, as asked for
+  std::span<std::byte> bytes() const { return {data(), static_cast<std::size_t>(size())}; }
+
+  template <class T>
+  T* at(std::uint64_t offset) const {
+    static_assert(std::is_trivially_copyable_v<T>, "mapped memory is not constructed");
+    return reinterpret_cast<T*>(data() + offset);
+  }
+
+  // Brings in all pages of the range, so that the touches that follow do not fault. Blocks for
+  // some microseconds for each 64 KiB. Errors: exhausted with ENOMEM (the cell has no memory
+  // left; some pages may be there), bad_argument, cell_down, timed_out, refused (detached).
+  Result<void> populate(std::uint64_t offset, std::uint64_t length);
+
+  // Its memory is gone. Twice is fine.
+  void unmap();
+
+ private:
+  friend class Session;
+  explicit Mapping(std::unique_ptr<lib::MappingImpl> impl);
+  std::unique_ptr<lib::MappingImpl> impl_;
+};
+
+}  // namespace hive

@@ -1,0 +1,215 @@
+// Anonymous memory of tasks: invariant 13 of home.h.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cell/home/home.h"
+#include "proto/causes.h"
+
+namespace hive::cell {
+
+namespace cause = proto::cause;
+using home::View;
+using home::ViewPages;
+using machine::page_bytes;
+using proto::view_block_pages;
+
+namespace {
+
+// Calls call(first page in the block, its frames) for each run of pages whose frames lie side by
+// side; pages without a frame are passed over. Ends early when it says false.
+template <class Call>
+void each_run(const ViewPages& block, Call call) {
+  for (std::uint32_t i = 0; i < view_block_pages;) {
+    const std::uint32_t first = i++;
+    if (block.frames[first] == home::none) continue;
+    while (i < view_block_pages && block.frames[i] == block.frames[first] + (i - first)) ++i;
+    if (!call(first, machine::PageRange{block.frames[first], i - first})) return;
+  }
+}
+
+}  // namespace
+
+void Home::use_supply(FrameSupply* supply) {
+  const Lock lock(mutex_);
+  supply_ = supply;
+}
+
+Result<View*> Home::view_locked(const ClientRef& client, ViewId id) const {
+  const auto found = client->views.find(id);
+  if (found == client->views.end()) return fail(Code::not_found, cause::no_view, parts_.self);
+  return &found->second;
+}
+
+Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes) {
+  const Lock lock(mutex_);
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  if (bytes == 0 || bytes % page_bytes != 0 || !parts_.layout.in_views(address, bytes)) {
+    return fail(Code::bad_argument, cause::bad_size, parts_.self);
+  }
+  auto& views = (*client)->views;
+  if (views.size() >= views_per_client_max) {
+    return fail(Code::exhausted, cause::view_limit, parts_.self);
+  }
+  const bool is_taken = std::ranges::any_of(views, [&](const auto& other) {
+    const View& view = other.second;
+    return address < view.address + view.pages * page_bytes && view.address < address + bytes;
+  });
+  if (is_taken) return fail(Code::bad_argument, cause::senseless_request, parts_.self);
+  View view;
+  view.id = ++last_view_;
+  view.client = id;
+  view.address = address;
+  view.pages = bytes / page_bytes;
+  return views.emplace(view.id, std::move(view)).first->first;
+}
+
+Result<void> Home::unmap_view(ClientId id, ViewId view_id) {
+  const Lock lock(mutex_);
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  const auto view = view_locked(*client, view_id);
+  if (!view) return fail(view.error());
+  drop_view_locked(**view);
+  (*client)->views.erase(view_id);
+  return {};
+}
+
+void Home::drop_view_locked(View& view) {
+  for (const auto& [number, block] : view.blocks) {
+    each_run(block, [this](std::uint32_t, PageRange frames) {
+      begin_cleaning_locked(frames);
+      return true;
+    });
+  }
+  view.blocks.clear();
+}
+
+void Home::drop_views_locked(Client& client) {
+  for (auto& [id, view] : client.views) drop_view_locked(view);
+  client.views.clear();
+}
+
+void Home::find_frames_locked(ViewPages& block, std::uint32_t first, std::uint32_t end,
+                              ViewId view) {
+  while (first < end) {
+    if (block.frames[first] != home::none) {
+      ++first;
+      continue;
+    }
+    std::uint32_t count = 1;
+    while (first + count < end && block.frames[first + count] == home::none) ++count;
+    const auto found = frames_.take_anonymous(count, reclaimed_);
+    if (!found) return;
+    frames_.set_owner(*found, view);
+    for (std::uint32_t i = 0; i < found->count; ++i) block.frames[first++] = found->first + i;
+  }
+}
+
+// When none is free: what was freed is cleaned, then the cache gives some back, then others help.
+std::optional<machine::PageRange> Home::last_frame(Lock& lock) {
+  for (const std::uint32_t pages : {view_block_pages, 1U}) {
+    if (auto found = allocate(lock, pages, FrameState::anonymous)) return found;
+  }
+  FrameSupply* const supply = supply_;
+  if (supply == nullptr) return std::nullopt;
+  lock.unlock();
+  const bool any = supply->make_room(view_block_pages);
+  lock.lock();
+  if (!any) return std::nullopt;
+  return allocate(lock, 1, FrameState::anonymous);
+}
+
+Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t page) {
+  Lock lock(mutex_);
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  auto view = view_locked(*client, view_id);
+  if (!view) return fail(view.error());
+  if (page >= (*view)->pages) return fail(Code::bad_argument, cause::no_view, parts_.self);
+  const std::uint64_t number = page / view_block_pages;
+  const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
+  const auto end = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>((*view)->pages - number * view_block_pages, view_block_pages));
+  ViewPages* block = &(*view)->blocks[number];
+  find_frames_locked(*block, touched, touched + 1, view_id);
+  if (block->frames[touched] == home::none) {
+    auto found = last_frame(lock);
+    // The lock was released: the view may be gone.
+    view = view_locked(*client, view_id);
+    if (!view && found) frames_.free_untouched(*found);
+    if (!view) return fail(view.error());
+    block = &(*view)->blocks[number];
+    if (found && block->frames[touched] == home::none) {
+      frames_.set_owner({found->first, 1}, view_id);
+      block->frames[touched] = found->first;
+      frames_.free_untouched({found->first + 1, found->count - 1});
+    } else if (found) {
+      frames_.free_untouched(*found);
+    }
+    if (block->frames[touched] == home::none) {
+      return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
+    }
+  }
+  find_frames_locked(*block, 0, end, view_id);
+  ViewBlock answer;
+  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
+    const std::uint32_t frame = block->frames[i];
+    if (frame == home::none) continue;
+    answer.frames[i] = parts_.layout.user_begin(parts_.self) + frame * page_bytes;
+    if (block->shown[i] != frame) answer.show |= 1U << i;
+  }
+  if (answer.show != 0) return answer;
+  if (auto done = bring_in(lock, *client, **view, number); !done) return fail(done.error());
+  return answer;
+}
+
+Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
+  Lock lock(mutex_);
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  const auto view = view_locked(*client, view_id);
+  if (!view) return fail(view.error());
+  const std::uint64_t number = page / view_block_pages;
+  const auto block = (*view)->blocks.find(number);
+  if (block == (*view)->blocks.end()) {
+    return fail(Code::bad_argument, cause::no_view, parts_.self);
+  }
+  block->second.shown = block->second.frames;
+  return bring_in(lock, *client, **view, number);
+}
+
+// The pages of the block are shown. Ends with the lock held, but releases it.
+Result<void> Home::bring_in(Lock& lock, const ClientRef& client, const View& view,
+                            std::uint64_t number) {
+  struct Call {
+    std::uint64_t address;
+    PageRange frames;
+    PageCalls::Ticket ticket;
+  };
+  std::vector<Call> calls;
+  const std::uint64_t begin = view.address + number * view_block_pages * page_bytes;
+  bool is_busy = false;
+  each_run(view.blocks.at(number), [&](std::uint32_t first, PageRange frames) {
+    is_busy = page_calls_.any_of(client->id, frames);
+    calls.push_back({begin + first * page_bytes, frames, 0});
+    return !is_busy;
+  });
+  if (is_busy) return fail(Code::busy, cause::pages_in_use, parts_.self);
+  for (Call& call : calls) {
+    touched_.assign(call.frames, true);
+    call.ticket = page_calls_.begin(client->id, call.frames);
+  }
+  lock.unlock();
+  Result<void> done;
+  for (const Call& call : calls) {
+    auto opened = client->space->open_at(call.address, call.frames.count);
+    if (!opened && done) done = fail(host_error(opened.error()));
+  }
+  lock.lock();
+  for (const Call& call : calls) end_call_locked(call.ticket);
+  return done;
+}
+
+}  // namespace hive::cell

@@ -1,0 +1,35 @@
+// Mapped memory: what the public Mapping holds.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <hive/error.h>
+#include "lib/session_impl.h"
+#include "lib/view_table.h"
+
+namespace hive::lib {
+
+class MappingImpl {
+ public:
+  // Errors: see Session::map_anonymous.
+  static Result<std::unique_ptr<MappingImpl>> anonymous(std::shared_ptr<SessionImpl> session,
+                                                        std::uint64_t bytes);
+  ~MappingImpl();
+  MappingImpl(const MappingImpl&) = delete;
+  MappingImpl& operator=(const MappingImpl&) = delete;
+
+  std::uint64_t begin() const { return view_->begin; }
+  std::uint64_t bytes() const { return bytes_; }
+  Result<void> populate(std::uint64_t offset, std::uint64_t length);
+
+ private:
+  MappingImpl(std::shared_ptr<SessionImpl> session, MappedView* view, std::uint64_t bytes)
+      : session_(std::move(session)), view_(view), bytes_(bytes) {}
+
+  const std::shared_ptr<SessionImpl> session_;
+  MappedView* const view_;  // the table's, until we leave it
+  const std::uint64_t bytes_;
+};
+
+}  // namespace hive::lib

@@ -1,0 +1,195 @@
+#include "lib/view_table.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/futex.h"
+#include "lib/causes.h"
+#include "lib/patience.h"
+#include "lib/peer.h"
+#include "lib/session_impl.h"
+#include "proto/causes.h"
+
+namespace hive::lib {
+
+using machine::page_bytes;
+using proto::GateOp;
+using proto::view_block_pages;
+using proto::ViewFrames;
+
+// Guards a block of addresses; several may share a lock. Signals wait meanwhile, but for faults:
+// a handler that touches the same block would wait for the thread that it has interrupted.
+class ViewTable::BlockLock {
+ public:
+  BlockLock(ViewTable& table, std::uint64_t address) noexcept
+      : BlockLock(table.blocks_[address / view_block_bytes % block_locks]) {}
+  explicit BlockLock(std::atomic<std::uint32_t>& word) noexcept : word_(word) {
+    sigset_t blocked;
+    ::sigfillset(&blocked);
+    ::sigdelset(&blocked, SIGBUS);
+    ::sigdelset(&blocked, SIGSEGV);
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
+    while (word_.exchange(1, std::memory_order_acquire) != 0) {
+      futex_wait(&word_, 1, now_ns() + ns_per_ms);
+    }
+  }
+  ~BlockLock() {
+    word_.store(0, std::memory_order_release);
+    futex_wake(&word_, 1);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  BlockLock(const BlockLock&) = delete;
+  BlockLock& operator=(const BlockLock&) = delete;
+
+ private:
+  std::atomic<std::uint32_t>& word_;
+  sigset_t before_{};
+};
+
+Result<std::uint64_t> ViewTable::take(std::uint64_t bytes) {
+  const auto round = [](std::uint64_t value) {
+    return (value + view_block_bytes - 1) / view_block_bytes * view_block_bytes;
+  };
+  const std::scoped_lock lock(mutex_);
+  const std::uint64_t room = layout_.has_views() ? layout_.views_end() - layout_.views_begin() : 0;
+  if (bytes > room) return fail(Code::exhausted, "the range of addresses for mappings is full");
+  std::uint64_t begin = round(layout_.views_begin());
+  for (const auto& [other, end] : taken_) {
+    if (other >= begin && other - begin >= round(bytes) + view_block_bytes) break;
+    begin = round(end) + view_block_bytes;  // a gap, for stores that run on
+  }
+  if (!layout_.in_views(begin, round(bytes))) {
+    return fail(Code::exhausted, "the range of addresses for mappings is full");
+  }
+  taken_.emplace(begin, begin + bytes);
+  return begin;
+}
+
+void ViewTable::free(std::uint64_t begin) {
+  const std::scoped_lock lock(mutex_);
+  taken_.erase(begin);
+}
+
+Result<MappedView*> ViewTable::enter(std::unique_ptr<MappedView> view) {
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    if (views_[i].load(std::memory_order_relaxed) != nullptr) continue;
+    views_[i].store(view.get(), std::memory_order_release);
+    if (used_.load() <= i) used_.store(i + 1);
+    return view.release();
+  }
+  return fail(Code::exhausted, proto::cause::view_limit);
+}
+
+void ViewTable::leave(MappedView* view) {
+  const std::scoped_lock lock(mutex_);
+  for (auto& place : views_) {
+    if (place.load(std::memory_order_relaxed) == view) place.store(nullptr);
+  }
+  wait_for_blocks();
+  if (!view->gone.load()) machine::Fence::hide(view->begin, view->end - view->begin);
+  delete view;
+}
+
+void ViewTable::hide_all_of(const Peer* peer) {
+  const std::scoped_lock lock(mutex_);
+  for (auto& place : views_) {
+    MappedView* const view = place.load(std::memory_order_relaxed);
+    if (view == nullptr || view->peer != peer || view->gone.exchange(true)) continue;
+    wait_for_blocks();
+    machine::Fence::hide(view->begin, view->end - view->begin);
+  }
+}
+
+// Whoever looks a view up does so with its block.
+void ViewTable::wait_for_blocks() noexcept {
+  for (auto& word : blocks_) const BlockLock lock(word);
+}
+
+MappedView* ViewTable::find(std::uint64_t address) const noexcept {
+  const std::size_t used = used_.load(std::memory_order_acquire);
+  for (std::size_t i = 0; i < used; ++i) {
+    MappedView* const view = views_[i].load(std::memory_order_acquire);
+    if (view != nullptr && address >= view->begin && address < view->end) return view;
+  }
+  return nullptr;
+}
+
+Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault) noexcept {
+  const BlockLock lock(*this, fault.address);
+  const MappedView* const view = find(fault.address);
+  if (view == nullptr || (fault.is_store && !view->writable)) {
+    return fail(Code::refused, view == nullptr ? proto::cause::no_view
+                                               : "it is not mapped for stores");
+  }
+  if (view->gone.load()) return fail(Code::cell_down, cause_cell_failed, view->peer->cell());
+  const Patience patience;
+  while (true) {
+    auto done = bring_in(session, *view, fault);
+    if (done || !patience.allows(done.error().code)) return done;
+    static const std::atomic<std::uint32_t> never{0};
+    futex_wait(&never, 0, now_ns() + patience_pause_ns);
+  }
+}
+
+namespace {
+
+// Calls show(page in the block, frames) for each run of pages to be shown whose frames lie side
+// by side. What the cell says is input.
+template <class Show>
+Result<void> each_run(const machine::Layout& layout, CellId cell, std::uint64_t mask,
+                      const ViewFrames& frames, Show show) {
+  for (std::uint32_t i = 0; i < view_block_pages;) {
+    const std::uint32_t first = i++;
+    if ((mask >> first & 1) == 0) continue;
+    if (frames[first] % page_bytes != 0 || !layout.in_user(cell, frames[first])) {
+      return fail(Code::corrupt, cause_bad_reply, cell);
+    }
+    while (i < view_block_pages && (mask >> i & 1) != 0 &&
+           frames[i] == frames[first] + (i - first) * page_bytes) {
+      ++i;
+    }
+    const auto frame =
+        static_cast<std::uint32_t>((frames[first] - layout.user_begin(cell)) / page_bytes);
+    if (auto done = show(first, machine::PageRange{frame, i - first}); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
+                                 const Fault& fault) const noexcept {
+  const std::uint64_t page = (fault.address - view.begin) / page_bytes;
+  const std::uint64_t block = page / view_block_pages * view_block_pages;
+  ViewFrames frames{};
+  const auto named = session.call(
+      *view.peer, {.op = GateOp::view_fault,
+                   .args = {view.id, page, fault.is_store ? 1U : 0U},
+                   .answer = std::as_writable_bytes(std::span(frames))});
+  if (!named) return fail(named.error());
+  const std::uint64_t pages = (view.end - view.begin) / page_bytes - block;
+  const std::uint64_t inside =
+      pages >= view_block_pages ? (1U << view_block_pages) - 1 : (1U << pages) - 1;
+  const std::uint64_t show = (*named)[0] & inside;
+  if (show == 0) return {};
+  const PeerUse use(view.peer);
+  if (!use) return fail(Code::cell_down, cause_cell_failed, view.peer->cell());
+  const std::uint64_t begin = view.begin + block * page_bytes;
+  const auto each = [&](auto call) {
+    return each_run(layout_, view.peer->cell(), show, frames, call);
+  };
+  auto done = each([&](std::uint32_t first, machine::PageRange run) {
+    return use->fence().show(begin + first * page_bytes, run, view.writable);
+  });
+  if (!done) return done;
+  const auto given =
+      session.call(*view.peer, {.op = GateOp::view_give, .args = {view.id, page}});
+  if (!given) return fail(given.error());
+  if (!view.writable) return {};
+  return each([&](std::uint32_t first, machine::PageRange run) {
+    return use->fence().let_stores(begin + first * page_bytes, run.count * page_bytes, true);
+  });
+}
+
+}  // namespace hive::lib
