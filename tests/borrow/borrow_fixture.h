@@ -16,6 +16,7 @@ class BorrowTest : public CacheTest {
   static constexpr CellId first_lender = 0;
   static constexpr CellId second_lender = 2;
   static constexpr std::uint64_t wait_max_ns = 60 * ns_per_s;
+  std::uint64_t pause_ns = recall_pause_ns;
 
   // All nodes have so many frames.
   void start_cells(std::uint32_t frames, int lenders, std::uint64_t recall_ns = recall_max_ns,
@@ -32,7 +33,8 @@ class BorrowTest : public CacheTest {
     borrowed = std::make_unique<BorrowedFrames>(
         BorrowedFrames::Parts{.self = self, .own = home.get(), .lenders = doors.get(),
                               .node_frames = frames, .slots = borrowed_frames_max(frames),
-                              .idle_ns = idle_ns});
+                              .idle_ns = idle_ns,
+                              .pause_ns = pause_ns});
     if (lenders > 0) start_lender(first_lender, recall_ns);
     if (lenders > 1) start_lender(second_lender, recall_ns);
     cache = *PageCache::create(

@@ -180,6 +180,7 @@ void BorrowModel::events(unsigned seed) {
 TEST_F(BorrowModel, LendersThatAskTakeAndDieCostNothingThatIsNotTold) {
   const unsigned seed = test_seed();
   std::cout << "HIVE_TEST_SEED=" << seed << "\n";
+  pause_ns = 0;
   start_cells(frames, 2, 20 * ns_per_ms, 100 * ns_per_ms);
   std::vector<std::unique_ptr<Worker>> made;
   for (int i = 0; i < workers; ++i) {

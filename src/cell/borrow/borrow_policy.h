@@ -19,8 +19,7 @@ inline constexpr std::uint32_t refaults_to_borrow = 64;         // within refaul
 inline constexpr std::uint64_t refault_period_ns = ns_per_s;
 inline constexpr std::uint32_t borrow_frames_first = 128;       // half a MiB; then twice as many
 inline constexpr std::uint32_t borrow_frames_min = 16;          // fewer are not worth the question
-inline constexpr std::uint64_t recall_pause_ns = 5 * ns_per_s;  // who wanted its frames back is
-                                                                // not asked for so long
+inline constexpr std::uint64_t recall_pause_ns = 5 * ns_per_s;
 // Not thread-safe.
 class BorrowPolicy {
  public:

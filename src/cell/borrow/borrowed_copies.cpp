@@ -44,7 +44,7 @@ std::vector<BorrowedFrames::Group> BorrowedFrames::groups_of(
 // The lender does not know them any more, or does not answer.
 void BorrowedFrames::note_failure(const Group& group, const Error& error) {
   const Lock lock(mutex_);
-  lender(group.cell).not_before_ns = now_ns() + recall_pause_ns;
+  lender(group.cell).not_before_ns = now_ns() + parts_.pause_ns;
   if (is_over(error.code)) return lose_slots_locked(group.slots);
   for (const std::uint32_t number : group.slots) slots_[number].bad = true;
 }

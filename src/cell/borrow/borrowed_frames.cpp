@@ -123,7 +123,8 @@ Result<std::uint32_t> BorrowedFrames::ask(const LenderOffer& offer, std::uint32_
     // It has refused: then there is none that we don't know of.
     const Code why = loan.error().code;
     if (why == Code::exhausted || why == Code::not_found) from.unsure = false;
-    from.not_before_ns = std::max(from.not_before_ns, now_ns() + refused_pause_ns);
+    const std::uint64_t pause = std::min(refused_pause_ns, parts_.pause_ns);
+    from.not_before_ns = std::max(from.not_before_ns, now_ns() + pause);
     return fail(loan.error());
   }
   return add_loan(offer, *loan, frames_max);
@@ -137,7 +138,7 @@ Result<std::uint32_t> BorrowedFrames::add_loan(const LenderOffer& offer, const L
   Lender& from = lender(offer.cell);
   if (!makes_sense || from.incarnation != offer.incarnation || from.down) {
     // What it has lent is unknown to us, and so is ended by the next question.
-    from.not_before_ns = now_ns() + recall_pause_ns;
+    from.not_before_ns = now_ns() + parts_.pause_ns;
     return fail(Code::corrupt, "a loan that makes no sense, or of the dead", offer.cell);
   }
   from.unsure = false;

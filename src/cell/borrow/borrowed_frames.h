@@ -54,6 +54,7 @@ class BorrowedFrames final : public CacheFrames {
     std::uint32_t node_frames = 0;
     std::uint32_t slots = 0;
     std::uint64_t idle_ns = borrowed_idle_ns;  // what nobody used for so long goes back
+    std::uint64_t pause_ns = recall_pause_ns;  // who wanted frames back is not asked for so long
     // What this cell has lent comes back before it borrows itself. False: there is none.
     std::function<bool()> recall_lent{};
   };

@@ -145,7 +145,7 @@ void BorrowedFrames::on_recall(CellId cell, PageRange range) {
   {
     const Lock lock(mutex_);
     if (stopped_ || lender(cell).slots == 0) return;
-    lender(cell).not_before_ns = now_ns() + recall_pause_ns;
+    lender(cell).not_before_ns = now_ns() + parts_.pause_ns;
   }
   post([this, cell, range] { give_up(cell, range); });
 }
