@@ -78,6 +78,9 @@ class KernelSpace final : public ClientSpace {
     return {};
   }
   void forget(machine::PageRange) override {}
+  Result<std::uint32_t> give_at(std::uint64_t, std::uint32_t count) override { return count; }
+  Result<void> open_at(std::uint64_t, std::uint32_t) override { return {}; }
+  Result<void> close_at(std::uint64_t, std::uint32_t) override { return {}; }
 
  private:
   LenderNode& node_;
