@@ -174,26 +174,41 @@ class Borrow(MachineTest):
         self.assert_books()
         self.end()
 
-    def test_deaths_in_the_middle_of_a_loan(self):
-        for point, victims in (("frame-loan", LENDERS), ("frame-return", LENDERS)):
-            with self.subTest(point=point):
-                fd = self.filer.open("/big", os.O_RDWR) if point != "frame-loan" else self.make()
-                for cell in victims:
-                    self.machine.hive("fault", "kill-at", cell, "--point", point, "--name", "test")
-                before = [c["incarnation"] for c in self.machine.status()["cells"]]
+    def incarnations(self):
+        return [c["incarnation"] for c in self.machine.status()["cells"]]
 
-                def died():
-                    self.read(fd)
-                    now = [c["incarnation"] for c in self.machine.status()["cells"]]
-                    return now != before
-                wait_for(died, f"a lender to die at {point}")
-                for cell in victims:
-                    self.machine.hive("fault", "kill-at", cell, "--point", "none", "--name",
-                                      "test", check=False)
-                wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
-                self.read(fd)
-                self.assert_books()
-                self.filer.close(fd)
+    def arm_lenders(self, point):
+        for cell in LENDERS:
+            self.machine.hive("fault", "kill-at", cell, "--point", point, "--name", "test",
+                              check=False)
+
+    def test_lenders_that_die_of_a_loan(self):
+        fd = self.make()
+        before = self.incarnations()
+        self.arm_lenders("frame-loan")
+
+        def died():
+            self.read(fd)
+            return self.incarnations() != before
+        wait_for(died, "a lender to die")
+        self.arm_lenders("none")
+        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.read(fd)
+        self.assert_books()
+        self.end()
+
+    def test_lenders_that_die_when_frames_come_back(self):
+        fd = self.make()
+        self.borrow(fd)
+        before = self.incarnations()
+        self.arm_lenders("frame-return")
+        self.filer.ftruncate(fd, 0)
+        wait_for(lambda: self.incarnations() != before, "a lender to die")
+        self.arm_lenders("none")
+        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.filer.close(fd)
+        self.read(self.make())
+        self.assert_books()
         self.end()
 
     def test_a_borrower_that_dies_of_its_first_loan(self):
