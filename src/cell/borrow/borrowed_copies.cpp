@@ -193,7 +193,14 @@ Result<void> BorrowedFrames::copy_borrowed(std::uint64_t offset, std::byte* out,
       group.slots.push_back(number);
       group.frames.push_back(slot.frame);
     }
-    if (group.slots.empty()) return fail(Code::lost, "a borrowed frame was lost", parts_.self);
+    if (group.slots.empty()) {
+      // Whoever has seen the loss may not have told the cache yet.
+      FrameReclaimer* const cache = reclaimer_;
+      lock.unlock();
+      const std::uint32_t frame = parts_.node_frames + first;
+      if (cache != nullptr) cache->lose({&frame, 1});
+      return fail(Code::lost, "a borrowed frame was lost", parts_.self);
+    }
     ++lender(group.cell).copies;
     lock.unlock();
     const std::size_t count = std::min(group.slots.size() * page_bytes - skip, bytes - done);

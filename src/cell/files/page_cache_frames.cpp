@@ -74,6 +74,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     if (swept.failed) {
       const FileRef file = ref_locked(*pages_[*swept.failed].file);
       if (write_back(lock, begin_batch_locked(*swept.failed))) continue;
+      if (any_lost_locked({&*swept.failed, 1})) continue;
       return fail(file->last_failure);
     }
     if (!swept.all) {
