@@ -34,6 +34,8 @@ double allocate(const Arguments& arguments);
 double blocked_store(const Arguments& arguments);
 // A touch of a block of 64 KiB that is not there, brought in by another process.
 double page_fault(const Arguments& arguments);
+// A touch of a block of 64 KiB of a mapped file that Linux has in its cache.
+double file_fault(const Arguments& arguments);
 // A page of one's own opened by another process, stored to, and closed by it.
 double window(const Arguments& arguments);
 

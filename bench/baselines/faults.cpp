@@ -1,10 +1,12 @@
 // What a fault costs on plain Linux: caught and stepped over, or served by another process.
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <new>
 #include <vector>
 
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "baselines.h"
@@ -86,6 +88,28 @@ double page_fault(const Arguments& arguments) {
         *fenced.page(static_cast<std::uint64_t>(i) * block_pages);
     figures.push_back(now_ns() - begin);
   }
+  return median_of(std::move(figures));
+}
+
+double file_fault(const Arguments& arguments) {
+  const auto bytes = static_cast<std::size_t>(arguments.count) * block_pages * page_bytes;
+  std::FILE* const file = std::tmpfile();
+  if (file == nullptr) return -1;
+  const std::vector<char> content(bytes, 1);
+  void* memory = MAP_FAILED;
+  if (std::fwrite(content.data(), 1, bytes, file) == bytes && std::fflush(file) == 0) {
+    memory = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, ::fileno(file), 0);
+  }
+  std::fclose(file);
+  if (memory == MAP_FAILED) return -1;
+  run_on(arguments.own_processor);
+  std::vector<double> figures;
+  for (std::size_t at = 0; at < bytes; at += block_pages * page_bytes) {
+    const double begin = now_ns();
+    [[maybe_unused]] const char byte = static_cast<const volatile char*>(memory)[at];
+    figures.push_back(now_ns() - begin);
+  }
+  ::munmap(memory, bytes);
   return median_of(std::move(figures));
 }
 

@@ -24,6 +24,7 @@ constexpr Entry entries[] = {
     {"allocate", baseline::allocate},
     {"blocked-store", baseline::blocked_store},
     {"page-fault", baseline::page_fault},
+    {"file-fault", baseline::file_fault},
     {"window", baseline::window},
     {"publish", baseline::publish},
     {"latest", baseline::latest},

@@ -2,6 +2,7 @@
 // for one operation. A program like any other, started with `hive run`.
 //   window    open a page of a segment, store, commit
 //   fault     first touch of a block of 64 KiB
+//   file      the same of a mapped file that its home has cached
 //   blocked   a store to a closed page, with a handler of the program's own that steps over it
 //   open      open a segment by name, and close it
 //   put       have the home store 64 bytes
@@ -75,6 +76,26 @@ struct Bench {
       const double begin = now_ns();
       [[maybe_unused]] const std::byte byte = *const_cast<const volatile std::byte*>(
           segment.data() + static_cast<std::size_t>(i) * block_bytes);
+      figures.push_back(now_ns() - begin);
+    }
+    return median_of(std::move(figures));
+  }
+
+  double file() {
+    const auto bytes = static_cast<std::uint64_t>(count) * block_bytes;
+    const std::string path = "/bench-" + std::to_string(session.task());
+    const auto files = session.files();
+    auto opened = must("open", files.open(path, O_RDWR | O_CREAT | O_EXCL, 0600, {.home = home}));
+    const std::vector<std::byte> block(block_bytes);
+    for (std::uint64_t at = 0; at < bytes; at += block_bytes) {
+      must("write", opened.pwrite(block, static_cast<std::int64_t>(at)));
+    }
+    const auto mapping = must("map", opened.mmap(bytes, PROT_READ, MAP_SHARED, 0));
+    must("unlink", files.unlink(path));
+    std::vector<double> figures;
+    for (std::uint64_t at = 0; at < bytes; at += block_bytes) {
+      const double begin = now_ns();
+      [[maybe_unused]] const std::byte byte = *mapping.at<const volatile std::byte>(at);
       figures.push_back(now_ns() - begin);
     }
     return median_of(std::move(figures));
@@ -207,7 +228,8 @@ int main(int argc, char** argv) {
       {"window", &Bench::window}, {"fault", &Bench::fault},     {"blocked", &Bench::blocked},
       {"open", &Bench::open},     {"put", &Bench::put},         {"read", &Bench::read},
       {"view", &Bench::view},     {"publish", &Bench::publish}, {"latest", &Bench::latest},
-      {"ring", &Bench::ring},     {"mutex", &Bench::mutex},     {"barrier", &Bench::barrier}};
+      {"ring", &Bench::ring},     {"mutex", &Bench::mutex},     {"barrier", &Bench::barrier},
+      {"file", &Bench::file}};
   const auto* figure = std::find_if(std::begin(figures), std::end(figures),
                                     [&](auto& f) { return f.name == what; });
   if (figure == std::end(figures)) return 2;

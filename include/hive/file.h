@@ -20,8 +20,9 @@
 // another cell than its name (EXDEV).
 //
 // Thread-safety: any thread. Reads and writes of one File at its offset happen one after the
-// other. Every call blocks for one round trip to a cell, or several, and as long as the host's
-// disk does. Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO
+// other. What is cached is read in place, without a call. Every other call blocks for one round
+// trip to a cell, or several, and as long as the host's disk does. A read sees all that was
+// acknowledged before it began; beside a write of the same bytes it may see a part of that. Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO
 // (the same for an open file; or the disk fails), ETIMEDOUT (no answer in time; it may have
 // happened), ENOTCONN (the session is detached), EAGAIN (the cell has too many requests), EBUSY
 // (the name is on its way from one cell to another that does not answer), EMEDIUMTYPE (the disks
@@ -38,6 +39,8 @@
 
 #include <fcntl.h>
 #include <hive/error.h>
+#include <hive/mapping.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 
 namespace hive {
@@ -101,6 +104,7 @@ class File {
   ~File();  // closes
 
   // Bytes that were read; fewer than asked for: the file ends there, or an error came after them.
+  // What is in `out` behind them is undefined.
   Result<std::size_t> read(std::span<std::byte> out);
   Result<std::size_t> pread(std::span<std::byte> out, std::int64_t offset);
   // Bytes that were written; fewer than given: ask again to hear why. With O_APPEND each call's
@@ -113,6 +117,12 @@ class File {
 
   Result<FileInfo> fstat() const;
   Result<void> ftruncate(std::int64_t size);  // EINVAL (not open for writing), EFBIG
+  // Maps [offset, offset + length) of the file, whether or not it is as long as that (mapping.h).
+  // `protection`: PROT_READ, PROT_READ | PROT_WRITE; `flags`: MAP_SHARED. The mapping does not
+  // need this File any more. Errors: EACCES (not open for reading, or for writing too), EINVAL (no
+  // bytes, an offset that is no multiple of 4096, other flags), ENODEV (a directory), EOVERFLOW,
+  // ENOMEM (too many mappings), EMFILE, EOPNOTSUPP (a machine without firewall), EIO.
+  Result<Mapping> mmap(std::uint64_t length, int protection, int flags, std::int64_t offset) const;
   // What was written is on the disk when it succeeds, and so is the file's name when this File
   // made it. Of a directory: the names in it.
   Result<void> fsync();

@@ -9,6 +9,17 @@
 // page takes none before it is first touched; the touch brings in 64 KiB around. It ends with the
 // Mapping, with the session and with the task. A child of fork has none of it.
 //
+// A file is mapped by File::mmap, and shows its pages in the cache of its data home: what is
+// written to the file is seen at once, and what is stored to a page of a writable mapping, too.
+// The first store to a page opens it to this task; it is closed when it is written back, and the
+// next store opens it anew. A touch behind the end of the file is SIGBUS, also when the file ends
+// there only since.
+//
+// When the task dies while pages are open, or its cell, nobody knows what it has stored there
+// last: these pages are lost, and the file's generation goes up, so that everybody who has it open
+// gets EIO, and opened anew it is what was on the disk. Unmap, or detach, before the end. A touch
+// of a file that has lost content, or whose home has failed, is SIGBUS with a message.
+//
 // When the cell has no memory left, also after its cache of files has given up what it can, the
 // touch ends the task with a message and SIGBUS; inside hive::guarded it is an error. populate()
 // brings pages in before they are needed, and returns the error.
@@ -59,10 +70,15 @@ class Mapping {
   // left; some pages may be there), bad_argument, cell_down, timed_out, refused (detached).
   Result<void> populate(std::uint64_t offset, std::uint64_t length);
 
-  // Its memory is gone. Twice is fine.
+  // What was stored to a file through it, and all else that is dirty of the file, is on the disk
+  // when it succeeds. Errors: as File::fsync; bad_argument.
+  Result<void> msync(std::uint64_t offset, std::uint64_t length);
+
+  // Its memory is gone; what was stored to a file stays, as by File::write. Twice is fine.
   void unmap();
 
  private:
+  friend class File;
   friend class Session;
   explicit Mapping(std::unique_ptr<lib::MappingImpl> impl);
   std::unique_ptr<lib::MappingImpl> impl_;

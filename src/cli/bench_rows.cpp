@@ -185,6 +185,10 @@ void add_tasks(std::vector<BenchRow>& rows) {
                   task_figure("fault", own_cell, blocks), baseline("page-fault", blocks, false)});
   rows.push_back({"fault.64KiB.remote", "the local one", task_figure("fault", other_cell, blocks),
                   task_figure("fault", own_cell, blocks), ratio_at_most(2)});
+  rows.push_back({"fault.file.local", "mmap of a cached file",
+                  task_figure("file", own_cell, blocks), baseline("file-fault", blocks, false)});
+  rows.push_back({"fault.file.remote", "the local one", task_figure("file", other_cell, blocks),
+                  task_figure("file", own_cell, blocks), ratio_at_most(2)});
   rows.push_back({"window.own", "cache lines, two UFFDIO_WRITEPROTECT",
                   task_figure("window", own_cell, windows), baseline("window", windows, false),
                   value_at_most(5 * us, "5 us")});

@@ -143,26 +143,31 @@ void print_answer(const FaultKind& kind, const FaultArguments& arguments, const 
 }
 
 // A cell that fails at once may not get to answer: no answer is as good as one, where none is
-// asked for.
-Outcome<Json> fault_by_itself(const Machine& machine, int cell, const Json& request) {
+// `wanted`.
+Outcome<Json> fault_by_itself(const Machine& machine, int cell, const Json& request,
+                              bool wanted) {
   Answer answer = ask_cell(machine, cell, request, ask_patient_ns);
   if (answer.asked == Asked::down) {
     return monitor::refuse(monitor::exit_failed, fmt::format("cell {} is down", cell));
   }
-  if (answer.asked == Asked::silent) return Json::object();
+  if (answer.asked == Asked::silent) {
+    if (!wanted) return Json::object();
+    return monitor::refuse(monitor::exit_failed, fmt::format("cell {} does not answer", cell));
+  }
   if (answer.json.value("ok", false)) return std::move(answer.json);
   return monitor::refuse(monitor::exit_failed, refusal_text(answer.json));
 }
 
 // Another cell does it, which works for one that hangs too; the cell itself only when it is alone.
-Outcome<Json> fault_by_others(const Machine& machine, int cell, const Json& request) {
+Outcome<Json> fault_by_others(const Machine& machine, int cell, const Json& request,
+                              bool wanted) {
   std::vector<int> order;
   for (int other = 0; other < machine.cells; ++other) {
     if (other != cell) order.push_back(other);
   }
   auto answer = ask_any(machine, request, order);
   if (answer || answer.error().status != monitor::exit_not_running) return answer;
-  return fault_by_itself(machine, cell, request);
+  return fault_by_itself(machine, cell, request, wanted);
 }
 
 int fault(const FaultKind& kind, const FaultArguments& arguments) {
@@ -174,8 +179,9 @@ int fault(const FaultKind& kind, const FaultArguments& arguments) {
   // What is for the next life of a cell is noted by whomever, also while it is down.
   const auto known = machine::find_fault_point(arguments.point);
   const bool by_itself = kind.by_itself && !(known && known->in_next_life);
-  const auto answer = by_itself ? fault_by_itself(*machine, cell, request)
-                                : fault_by_others(*machine, cell, request);
+  const bool wanted = kind.options == json;  // it is nothing but a question
+  const auto answer = by_itself ? fault_by_itself(*machine, cell, request, wanted)
+                                : fault_by_others(*machine, cell, request, wanted);
   if (!answer) return complain(answer.error());
   if ((kind.options & json) != 0) print_answer(kind, arguments, *answer);
   return monitor::exit_ok;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/file_impl.h"
+#include "lib/mapping_impl.h"
 
 namespace hive {
 
@@ -46,6 +47,15 @@ Result<void> File::ftruncate(std::int64_t size) {
   if (!impl_) return fail_errno(EBADF);
   if (size < 0) return fail_errno(EINVAL);
   return impl_->truncate(static_cast<std::uint64_t>(size));
+}
+
+Result<Mapping> File::mmap(std::uint64_t length, int protection, int flags,
+                           std::int64_t offset) const {
+  if (!impl_) return fail_errno(EBADF);
+  if (offset < 0) return fail_errno(EINVAL);
+  auto mapped = impl_->map(length, protection, flags, static_cast<std::uint64_t>(offset));
+  if (!mapped) return fail(mapped.error());
+  return Mapping(std::move(*mapped));
 }
 
 Result<void> File::fsync() { return impl_ ? impl_->sync() : fail_errno(EBADF); }

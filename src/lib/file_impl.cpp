@@ -7,10 +7,12 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/careful_store.h"
 #include "lib/causes.h"
+#include "lib/mapping_impl.h"
 
 namespace hive::lib {
 
@@ -163,6 +165,23 @@ Result<FileInfo> FileImpl::info() const {
                             .answer = std::as_writable_bytes(std::span(&status, 1))});
   if (!values) return fail(values.error());
   return info_of(status, *session_, entry_.home);
+}
+
+Result<std::unique_ptr<MappingImpl>> FileImpl::map(std::uint64_t length, int protection,
+                                                   int flags, std::uint64_t offset) const {
+  if (handle_ == 0) return fail_errno(ENODEV);
+  const bool writable = (protection & PROT_WRITE) != 0;
+  constexpr int known = PROT_READ | PROT_WRITE;
+  if (length == 0 || offset % machine::page_bytes != 0 || flags != MAP_SHARED ||
+      (protection & PROT_READ) == 0 || (protection & ~known) != 0) {
+    return fail_errno(EINVAL);
+  }
+  const int mode = flags_ & O_ACCMODE;
+  if (mode == O_WRONLY || (writable && mode != O_RDWR)) return fail_errno(EACCES);
+  auto mapped = MappingImpl::shared(session_, peer_, handle_, length,
+                                    offset / machine::page_bytes, writable);
+  if (!mapped) return fail(with_errno(mapped.error(), EIO));
+  return mapped;
 }
 
 Result<void> FileImpl::truncate(std::uint64_t size) {

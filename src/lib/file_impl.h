@@ -14,6 +14,8 @@
 
 namespace hive::lib {
 
+class MappingImpl;
+
 class FileImpl {
  public:
   // What the home has opened. `handle` 0: a directory.
@@ -37,6 +39,8 @@ class FileImpl {
   Result<std::size_t> pwrite(std::span<const std::byte> bytes, std::uint64_t offset);
   Result<std::uint64_t> seek(std::int64_t offset, int whence);
   Result<FileInfo> info() const;
+  Result<std::unique_ptr<MappingImpl>> map(std::uint64_t length, int protection, int flags,
+                                           std::uint64_t offset) const;
   Result<void> truncate(std::uint64_t size);
   Result<void> sync();
   Result<void> set(std::uint64_t what, std::uint64_t first, std::uint64_t second);

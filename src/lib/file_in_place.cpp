@@ -79,7 +79,7 @@ std::optional<std::uint64_t> FileInPlace::size() const noexcept {
 }
 
 FileInPlace::Read FileInPlace::read(std::uint64_t offset, std::span<std::byte> out,
-                                    std::size_t missing_max) noexcept {
+                                    std::size_t missing_max) {
   const Read nothing{.missing = std::min(out.size(), missing_max)};
   if (!is_usable_ || !session_.check()) return nothing;
   const PeerUse use(&home_);
@@ -108,7 +108,7 @@ FileInPlace::Read FileInPlace::read(std::uint64_t offset, std::span<std::byte> o
 }
 
 FileInPlace::Read FileInPlace::read_once(std::uint64_t offset, std::span<std::byte> out,
-                                         std::size_t missing_max, Reading& reading) noexcept {
+                                         std::size_t missing_max, Reading& reading) {
   Read done;
   while (done.bytes < out.size()) {
     const std::uint64_t at = offset + done.bytes;
@@ -126,7 +126,7 @@ FileInPlace::Read FileInPlace::read_once(std::uint64_t offset, std::span<std::by
 
 // At least one byte, or something is missing.
 FileInPlace::Part FileInPlace::read_part(std::uint64_t offset, std::span<std::byte> out,
-                                         Reading& reading) noexcept {
+                                         Reading& reading) {
   const std::size_t skip = offset % page_bytes;
   const std::uint32_t first = page_at(offset);
   const std::uint32_t wanted = pages_of(skip + out.size());
@@ -159,7 +159,7 @@ FileInPlace::Part FileInPlace::read_part(std::uint64_t offset, std::span<std::by
 
 // Where a page is, whose frame has the number now that it had when it was found.
 std::optional<FileInPlace::Place> FileInPlace::place_of(std::uint32_t page,
-                                                        Reading& reading) noexcept {
+                                                        Reading& reading) {
   Place* const known = reading.known == nullptr || reading.known->empty()
                            ? nullptr
                            : &(*reading.known)[page % reading.known->size()];
@@ -172,7 +172,7 @@ std::optional<FileInPlace::Place> FileInPlace::place_of(std::uint32_t page,
   return found;
 }
 
-std::optional<FileInPlace::Place> FileInPlace::find(std::uint32_t page) noexcept {
+std::optional<FileInPlace::Place> FileInPlace::find(std::uint32_t page) {
   const auto found = home_.pages().find(file_.number, page);
   if (!found || found->entry.data_home != home_.cell()) return std::nullopt;
   Peer* memory_home = &home_;
@@ -234,7 +234,7 @@ bool FileInPlace::is_up(std::span<const Place> places) const noexcept {
 
 // Has the pages given to this process, and more of them for one who reads on. What does not work
 // shows when they are copied.
-void FileInPlace::ask_for(std::span<const Place> places, Reading& reading) noexcept {
+void FileInPlace::ask_for(std::span<const Place> places, Reading& reading) {
   std::array<WantedPage, proto::wanted_pages_max> wanted;
   Peer* const memory_home = places.front().memory_home;
   std::uint32_t count = 0;
@@ -257,7 +257,7 @@ void FileInPlace::ask_for(std::span<const Place> places, Reading& reading) noexc
 
 // Up to the next page that is there.
 std::size_t FileInPlace::missing_bytes(std::uint64_t offset, std::size_t most,
-                                       Reading& reading) noexcept {
+                                       Reading& reading) {
   std::uint64_t end = (std::uint64_t{page_at(offset)} + 1) * page_bytes;
   while (end < offset + most && !place_of(page_at(end), reading)) end += page_bytes;
   return std::min<std::uint64_t>(end - offset, most);

@@ -49,7 +49,7 @@ class FileInPlace {
   };
   // Copies from the beginning of the range as far as pages are to be had. What is in `out` behind
   // that is undefined. `missing_max`: of what is asked for at once.
-  Read read(std::uint64_t offset, std::span<std::byte> out, std::size_t missing_max) noexcept;
+  Read read(std::uint64_t offset, std::span<std::byte> out, std::size_t missing_max);
 
   // None: ask the home.
   std::optional<std::uint64_t> size() const noexcept;
@@ -74,15 +74,15 @@ class FileInPlace {
 
   bool look(proto::FileRecord& record) const noexcept;
   Read read_once(std::uint64_t offset, std::span<std::byte> out, std::size_t missing_max,
-                 Reading& reading) noexcept;
-  Part read_part(std::uint64_t offset, std::span<std::byte> out, Reading& reading) noexcept;
-  std::optional<Place> place_of(std::uint32_t page, Reading& reading) noexcept;
-  std::optional<Place> find(std::uint32_t page) noexcept;
+                 Reading& reading);
+  Part read_part(std::uint64_t offset, std::span<std::byte> out, Reading& reading);
+  std::optional<Place> place_of(std::uint32_t page, Reading& reading);
+  std::optional<Place> find(std::uint32_t page);
   bool holds(const Place& place) const noexcept;
   bool copy(std::span<const Place> places, std::size_t skip, std::span<std::byte> out) noexcept;
   bool is_up(std::span<const Place> places) const noexcept;
-  void ask_for(std::span<const Place> places, Reading& reading) noexcept;
-  std::size_t missing_bytes(std::uint64_t offset, std::size_t most, Reading& reading) noexcept;
+  void ask_for(std::span<const Place> places, Reading& reading);
+  std::size_t missing_bytes(std::uint64_t offset, std::size_t most, Reading& reading);
   void mark(const Place& place, std::uint32_t sweep) noexcept;
 
   SessionImpl& session_;

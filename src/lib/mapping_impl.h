@@ -15,6 +15,12 @@ class MappingImpl {
   // Errors: see Session::map_anonymous.
   static Result<std::unique_ptr<MappingImpl>> anonymous(std::shared_ptr<SessionImpl> session,
                                                         std::uint64_t bytes);
+  // Of a file that is open at that peer, shared; `first` is a page of the file. Errors: see
+  // File::mmap.
+  static Result<std::unique_ptr<MappingImpl>> shared(std::shared_ptr<SessionImpl> session,
+                                                     Peer* peer, std::uint64_t handle,
+                                                     std::uint64_t bytes, std::uint64_t first,
+                                                     bool writable);
   ~MappingImpl();
   MappingImpl(const MappingImpl&) = delete;
   MappingImpl& operator=(const MappingImpl&) = delete;
@@ -22,8 +28,14 @@ class MappingImpl {
   std::uint64_t begin() const { return view_->begin; }
   std::uint64_t bytes() const { return bytes_; }
   Result<void> populate(std::uint64_t offset, std::uint64_t length);
+  Result<void> sync(std::uint64_t offset, std::uint64_t length);
 
  private:
+  static Result<std::unique_ptr<MappingImpl>> make(std::shared_ptr<SessionImpl> session,
+                                                   std::unique_ptr<MappedView> view,
+                                                   std::uint64_t bytes, GateCall ask);
+  static void end_at(SessionImpl& session, Peer& peer, std::uint64_t id, std::uint64_t handle);
+  Result<void> check(std::uint64_t offset, std::uint64_t length) const;
   MappingImpl(std::shared_ptr<SessionImpl> session, MappedView* view, std::uint64_t bytes)
       : session_(std::move(session)), view_(view), bytes_(bytes) {}
 

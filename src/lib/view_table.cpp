@@ -5,6 +5,7 @@
 
 #include "base/futex.h"
 #include "lib/causes.h"
+#include "lib/file_calls.h"
 #include "lib/patience.h"
 #include "lib/peer.h"
 #include "lib/session_impl.h"
@@ -163,19 +164,33 @@ Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
   const std::uint64_t page = (fault.address - view.begin) / page_bytes;
   const std::uint64_t block = page / view_block_pages * view_block_pages;
   ViewFrames frames{};
-  const auto named = session.call(
-      *view.peer, {.op = GateOp::view_fault,
-                   .args = {view.id, page, fault.is_store ? 1U : 0U},
-                   .answer = std::as_writable_bytes(std::span(frames))});
+  const bool is_file = view.handle != 0;
+  if (is_file && !fault.is_store) {
+    // Where the mapping itself is what keeps a page closed until the home has closed it.
+    const PeerUse use(view.peer);
+    const std::uint64_t end = std::min(view.begin + (block + view_block_pages) * page_bytes,
+                                       view.end);
+    const std::uint64_t first = view.begin + block * page_bytes;
+    if (use) (void)use->fence().let_stores(first, end - first, false);
+  }
+  GateCall ask{.op = is_file ? GateOp::file_fault : GateOp::view_fault,
+               .args = {view.id, page, fault.is_store ? 1U : 0U, view.handle},
+               .answer = std::as_writable_bytes(std::span(frames))};
+  if (is_file) ask.deadline_ns = deadline_in(file_call_timeout_ns);
+  const auto named = session.call(*view.peer, ask);
   if (!named) return fail(named.error());
   const std::uint64_t pages = (view.end - view.begin) / page_bytes - block;
   const std::uint64_t inside =
       pages >= view_block_pages ? (1U << view_block_pages) - 1 : (1U << pages) - 1;
   const std::uint64_t show = (*named)[0] & inside;
-  if (show == 0) return {};
   const PeerUse use(view.peer);
   if (!use) return fail(Code::cell_down, cause_cell_failed, view.peer->cell());
   const std::uint64_t begin = view.begin + block * page_bytes;
+  const auto let_store = [&]() -> Result<void> {
+    if (!fault.is_store) return {};
+    return use->fence().let_stores(view.begin + page * page_bytes, page_bytes, true);
+  };
+  if (show == 0) return let_store();
   const auto each = [&](auto call) {
     return each_run(layout_, view.peer->cell(), show, frames, call);
   };
@@ -186,10 +201,7 @@ Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
   const auto given =
       session.call(*view.peer, {.op = GateOp::view_give, .args = {view.id, page}});
   if (!given) return fail(given.error());
-  if (!view.writable) return {};
-  return each([&](std::uint32_t first, machine::PageRange run) {
-    return use->fence().let_stores(begin + first * page_bytes, run.count * page_bytes, true);
-  });
+  return let_store();
 }
 
 }  // namespace hive::lib

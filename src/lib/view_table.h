@@ -32,7 +32,8 @@ struct MappedView {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   Peer* peer = nullptr;  // who has the memory
-  std::uint64_t id = 0;  // there
+  std::uint64_t id = 0;      // there
+  std::uint64_t handle = 0;  // of a file there; 0: anonymous memory
   bool writable = false;
   std::atomic<bool> gone{false};  // nothing is shown there any more
 };

@@ -83,6 +83,9 @@ enum class GateOp : std::uint16_t {
   view_fault,  // args: view, page, is_store -> bit i: page i of the block is to be shown, then
                // view_give is next, else all is done; data: ViewFrames
   view_give,   // args: view, page: they are shown now
+  file_map,    // args: handle, address, bytes, first page of the file, writable -> view, handle
+               // of its own, which file_close ends and file_sync syncs after view_unmap
+  file_fault,  // args: as view_fault, handle of the view
   count_       // number of operations
 };
 

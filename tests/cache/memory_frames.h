@@ -21,7 +21,7 @@ namespace hive::cell::test {
 class MemoryFrames final : public FrameMemory {
  public:
   explicit MemoryFrames(std::uint32_t pages)
-      : memory_(::memfd_create("frames", MFD_CLOEXEC)), is_hole_(pages) {
+      : memory_(::memfd_create("frames", MFD_CLOEXEC)), is_hole_(pages), taken_back_(pages) {
     HIVE_CHECK(::ftruncate(memory_.get(), static_cast<off_t>(pages * machine::page_bytes)) == 0);
   }
 
@@ -29,7 +29,10 @@ class MemoryFrames final : public FrameMemory {
     const std::scoped_lock lock(mutex_);
     HIVE_CHECK(::fallocate(memory_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                            offset_of(range.first), offset_of(range.count)) == 0);
-    for (std::uint32_t p = range.first; p < range.end(); ++p) is_hole_[p] = true;
+    for (std::uint32_t p = range.first; p < range.end(); ++p) {
+      is_hole_[p] = true;
+      ++taken_back_[p];
+    }
     return {};
   }
   Result<void> refill(machine::PageRange range) override {
@@ -64,6 +67,10 @@ class MemoryFrames final : public FrameMemory {
     const std::scoped_lock lock(mutex_);
     after_write_ = std::move(hook);
   }
+  std::uint64_t times_taken_back(std::uint32_t page) const {
+    const std::scoped_lock lock(mutex_);
+    return taken_back_[page];
+  }
   std::vector<std::string> breaches() const {
     const std::scoped_lock lock(mutex_);
     return breaches_;
@@ -84,6 +91,7 @@ class MemoryFrames final : public FrameMemory {
   const UniqueFd memory_;
   mutable std::mutex mutex_;
   std::vector<bool> is_hole_;
+  std::vector<std::uint64_t> taken_back_;
   std::vector<std::string> breaches_;
   std::function<void()> after_write_;
 };

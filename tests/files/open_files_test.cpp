@@ -129,7 +129,7 @@ TEST_F(FilesOpen, WhileALossIsNotOnTheDiskNobodyOpensTheFileAndOldHandlesHaveEnd
   const auto file = store->make_file(root, "x", 0600);
   const auto other_file = store->make_file(root, "y", 0600);
   const auto old = open.open(*store, one, file->number);
-  open.begin_loss(file->number);
+  open.begin_losing(file->number);
   EXPECT_EQ(errno_in(open.find(one, *old)), EIO);
   EXPECT_EQ(errno_in(open.open(*store, another, file->number)), EBUSY);
   EXPECT_TRUE(open.open(*store, another, other_file->number));

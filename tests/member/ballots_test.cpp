@@ -11,11 +11,11 @@ TEST(MemberCore, AMajoritySwitchesOffACellThatHangs) {
   cells.silent.add(2);
   cells[0].on_hint(2, Hint::clock, cells.now);
   EXPECT_EQ(cells.orders(0, What::probe).size(), 1U);
-  cells[0].on_probe(2, Found::guilty, cells.now);
+  cells[0].on_probe(2, 1, Found::guilty, cells.now);
   EXPECT_TRUE(cells.orders(0, What::power_off).empty());  // alone with what it saw
   cells.spread();
   EXPECT_EQ(cells.orders(1, What::probe).size(), 1U);  // sees for itself
-  cells[1].on_probe(2, Found::guilty, cells.now);
+  cells[1].on_probe(2, 1, Found::guilty, cells.now);
   cells.spread();
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
   EXPECT_EQ(cells[0].view(), View::first(3));  // an order is not a death
@@ -27,20 +27,40 @@ TEST(MemberCore, ABoardThatNobodyCanReadIsGuiltyThoughItsClockGoesOn) {
   for (const CellId by : {0, 1}) {
     cells[by].on_hint(2, Hint::corrupt, cells.now);
     EXPECT_EQ(cells.orders(by, What::probe).size(), 1U);
-    cells[by].on_probe(2, Found::sound, cells.now);
+    cells[by].on_probe(2, 1, Found::sound, cells.now);
     cells.spread();
   }
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
 }
 
+TEST(MemberCore, AProbeOfALifeThatIsOverSaysNothingOfTheNext) {
+  Cells cells(3);
+  cells[0].on_hint(2, Hint::clock, cells.now);
+  EXPECT_EQ(cells.orders(0, What::probe).size(), 1U);
+  cells.die(2);
+  cells.tell_death(2);
+  cells.recover();
+  cells.start_anew(2, 2);
+  cells.recover();
+  ASSERT_EQ(cells[0].view().live().count(), 3);
+  cells[0].on_hint(2, Hint::clock, cells.now);
+  const auto orders = cells.orders(0, What::probe);
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_EQ(orders[0].number, 2U);
+  cells[0].on_probe(2, 1, Found::guilty, cells.now);  // late
+  EXPECT_EQ(cells[0].board().opinion(2).verdict, Verdict::none);
+  cells[0].on_probe(2, 2, Found::guilty, cells.now);
+  EXPECT_EQ(cells[0].board().opinion(2).verdict, Verdict::guilty);
+}
+
 TEST(MemberCore, ACellThatNobodyElseFindsGuiltyIsLeftAlone) {
   Cells cells(3);
   cells[0].on_hint(2, Hint::clock, cells.now);
-  cells[0].on_probe(2, Found::sound, cells.now);
+  cells[0].on_probe(2, 1, Found::sound, cells.now);
   EXPECT_FALSE(cells[0].has_open_ballot());
   cells[0].accuse(2, Hint::clock, cells.now);
   cells.spread();
-  cells[1].on_probe(2, Found::sound, cells.now);  // one against one
+  cells[1].on_probe(2, 1, Found::sound, cells.now);  // one against one
   cells.spread();
   EXPECT_FALSE(cells[0].has_open_ballot());
   EXPECT_EQ(cells[0].voted_down(), 1U);
@@ -82,7 +102,7 @@ TEST(MemberCore, EachSilentVoterIsGivenItsTimeBeforeASingleVoteCounts) {
   cells.silent = CellSet(std::uint64_t{1} << 63);
   for (CellId cell = 1; cell < 40; ++cell) {
     cells.spread();
-    cells[cell].on_probe(63, Found::sound, cells.now);
+    cells[cell].on_probe(63, 1, Found::sound, cells.now);
   }
   cells.spread();
   EXPECT_FALSE(cells[0].has_open_ballot());
@@ -133,13 +153,34 @@ TEST(MemberCore, OfTwoCellsOneThatHangsIsSwitchedOff) {
   EXPECT_EQ(cells.orders(0, What::power_off).size(), 1U);
 }
 
+// While a third could vote, the accused has no say; it is not too late for it when that one dies.
+TEST(MemberCore, TheAccusedHasItsTimeAnewWhenTheOthersHaveGone) {
+  Cells cells(3);
+  cells.die(2);
+  cells.tell_death(2);
+  cells.recover();
+  cells[0].accuse(1, Hint::clock, cells.now);
+  cells.start_anew(2, 2);
+  cells.recover();
+  ASSERT_EQ(cells[0].view().live().count(), 3);
+  cells.silent.add(2);
+  cells.now += 50 * ms;
+  cells[0].on_tick(cells.now);
+  cells.die(2);
+  cells.tell_death(2);
+  EXPECT_TRUE(cells.orders(0, What::fence).empty());
+  cells.now += 25 * ms;
+  cells[0].on_tick(cells.now);
+  EXPECT_EQ(cells.orders(0, What::fence).size(), 1U);
+}
+
 // Cell 0 accuses, cell 1 finds nothing.
 void accuse_falsely(Cells& cells, CellId accused) {
   cells[0].accuse(accused, Hint::clock, cells.now);
   cells.spread();
-  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(accused, Found::sound, cells.now);
+  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(accused, 1, Found::sound, cells.now);
   cells.spread();
-  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(0, Found::sound, cells.now);
+  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(0, 1, Found::sound, cells.now);
   cells.spread();
   cells.now += 1'000 * ms;
 }
@@ -171,7 +212,7 @@ TEST(MemberCore, ABoardThatMakesNoSenseIsAHintAgainstItsOwner) {
   EXPECT_FALSE(cells[0].read(1, board, cells.now));
   EXPECT_EQ(cells[0].view(), View::first(3));
   EXPECT_EQ(cells.orders(0, What::probe).size(), 1U);
-  cells[0].on_probe(1, Found::sound, cells.now);  // it gets on, but what it says is wrong
+  cells[0].on_probe(1, 1, Found::sound, cells.now);  // it gets on, but what it says is wrong
   EXPECT_EQ(cells[0].board().opinion(1).verdict, Verdict::guilty);
   board = cells[1].board();
   board.phase = Phase::count_;

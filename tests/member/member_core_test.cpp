@@ -77,7 +77,7 @@ bool is_accused_after(std::uint64_t late_ns, Found found) {
   cells.now += late_ns;
   cells[0].on_tick(cells.now);
   if (cells.orders(0, What::probe).empty()) return false;
-  cells[0].on_probe(1, found, cells.now);
+  cells[0].on_probe(1, 1, found, cells.now);
   return cells[0].has_open_ballot();
 }
 

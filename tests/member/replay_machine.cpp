@@ -143,16 +143,18 @@ std::string ReplayMachine::take_vote_step(const std::string& step, Node& n, std:
   } else if (step == "suspect") {
     core.on_hint(other, cell::Hint::clock, n.now);
     take_orders(n);
-    if (obey(n, What::probe, other)) {
-      core.on_probe(other, cell::Found::guilty, n.now);
+    if (const auto order = obey(n, What::probe, other)) {
+      core.on_probe(other, order->number, cell::Found::guilty, n.now);
     } else {
       core.accuse(other, cell::Hint::clock, n.now);  // held back for a while: not in the model
     }
   } else if (step == "probed") {
     int guilty = 0;
     words >> guilty;
-    if (!obey(n, What::probe, other)) return "no probe was ordered";
-    core.on_probe(other, guilty != 0 ? cell::Found::guilty : cell::Found::sound, n.now);
+    const auto order = obey(n, What::probe, other);
+    if (!order) return "no probe was ordered";
+    core.on_probe(other, order->number, guilty != 0 ? cell::Found::guilty : cell::Found::sound,
+                  n.now);
   } else if (step == "decide") {
     // Whoever holds the fence lock reads all boards before; the trace has that as steps.
     const auto order = obey(n, What::fence, other);

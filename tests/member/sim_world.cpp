@@ -176,12 +176,12 @@ void World::obey(CellId cell, const MemberOrder& order) {
 void World::probe(CellId cell, const MemberOrder& order) {
   const CellId other = order.cell;
   const std::uint64_t clock = node(other).own().clock;
-  machine_.after(between(22'000, 30'000), cell, [this, cell, other, clock] {
+  machine_.after(between(22'000, 30'000), cell, [this, cell, other, clock, of = order.number] {
     const bool waits = machine_.now_ns() <= node(other).waits_until && !machine_.is_stopped(other);
     const bool stands = node(other).own().clock == clock;
     using cell::Found;
     const Found found = waits ? Found::starved : stands ? Found::guilty : Found::sound;
-    node(cell).core->on_probe(other, found, machine_.now_ns());
+    node(cell).core->on_probe(other, of, found, machine_.now_ns());
     after_input(cell);
   });
 }

@@ -12,9 +12,12 @@ ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful
         "careful.list1000", "firewall.open_close.1", "firewall.open_close.256",
         "firewall.takeback.1", "firewall.takeback.256", "frame.borrow_return.1",
         "frame.borrow_return.256", "firewall.blocked_store",
-        "fault.64KiB.local", "fault.64KiB.remote", "window.own", "window.remote", "segment.open",
+        "fault.64KiB.local", "fault.64KiB.remote",
+        "fault.file.local", "fault.file.remote", "window.own", "window.remote", "segment.open",
         "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",
-        "ring.record", "mutex.free", "barrier.2", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu",
+        "ring.record", "mutex.free", "barrier.2", "file.read.4MiB.local", "file.read.4MiB.remote",
+        "file.write.4MiB.local", "file.write.4MiB.remote", "file.open.local", "file.open.remote",
+        "file.pread.4KiB", "file.stat", "raytrace.1", "raytrace.2", "raytrace.4", "idle.cpu",
         "recovery.kill.known_off", "recovery.kill.agreed", "recovery.kill.settled",
         "recovery.kill.back", "recovery.kill.witness", "recovery.kill.witness.loaded",
         "recovery.hang.known_off", "recovery.hang.settled", "recovery.hang.witness"]
@@ -70,9 +73,11 @@ class Bench(MachineTest):
             self.assertEqual(taken, [r for r in wanted if r in taken])
 
     def test_rows_that_a_task_measures(self):
-        self.assertEqual(self.take("fault.*"), ["fault.64KiB.local", "fault.64KiB.remote"])
+        self.assertEqual(self.take("fault.*"), ["fault.64KiB.local", "fault.64KiB.remote",
+                                                    "fault.file.local", "fault.file.remote"])
         self.assertEqual(self.take("window.own"), ["window.own"])
         self.assertEqual(self.take("task.start"), ["task.start"])
+        self.assertEqual(self.take("file.*"), [row for row in ROWS if row.startswith("file.")])
 
     def test_the_idle_machine(self):
         self.assertEqual(self.take("idle.cpu"), ["idle.cpu"])

@@ -1,6 +1,7 @@
 """A task that does with files what it is told (programs/filer.cpp)."""
 
 import errno
+import mmap
 import os
 
 LINKS = {1: "file", 2: "directory", 3: "link"}
@@ -64,6 +65,31 @@ class Filer:
 
     def fsync(self, fd):
         self.ask("fsync", fd)
+
+    def map(self, fd, size, protection=mmap.PROT_READ, offset=0, flags=mmap.MAP_SHARED):
+        self.ids += 1
+        self.ask("map", self.ids, fd, size, protection, flags, offset)
+        return self.ids
+
+    def anonymous(self, size):
+        self.ids += 1
+        self.ask("anonymous", self.ids, size)
+        return self.ids
+
+    def peek(self, mapping, offset, count):
+        return self.bytes_of(self.ask("peek", mapping, offset, count))
+
+    def poke(self, mapping, offset, data):
+        self.ask("poke", mapping, offset, to_hex(data))
+
+    def touch(self, mapping, offset, store=False):
+        return int(self.ask("touch", mapping, offset, int(store))[0])
+
+    def msync(self, mapping):
+        self.ask("msync", mapping)
+
+    def unmap(self, mapping):
+        self.ask("unmap", mapping)
 
     def stat(self, path):
         return self.info(self.ask("stat", to_hex(path)))

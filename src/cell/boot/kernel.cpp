@@ -106,6 +106,7 @@ Result<void> Kernel::make_home() {
                                                 auto bytes) {
                               on_torn(clients, segment, offset, bytes);
                             },
+                            .lost_pages = [this](auto frames) { files_->lose_pages(frames); },
                             .sabotage = config_.sabotage});
   if (!home) return fail(home.error());
   home_ = std::move(*home);
@@ -154,7 +155,7 @@ Result<void> Kernel::make_home() {
   files_ = std::make_unique<FileService>(FileService::Parts{
       .self = config_.self, .incarnation = config_.incarnation,
       .disk = config_.disk_path(), .layout = config_.layout, .heap = *heap_, .rpc = *rpc_,
-      .content = *page_cache_,
+      .content = *page_cache_, .home = *home_,
       .is_live = [this](CellId cell) { return membership_->live().has(cell); },
       .log = [this](const std::string& line) { log(line); }});
   auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),

@@ -21,7 +21,8 @@ struct CacheFile;
 //   absent     not the cache's
 //   spare      the cache's, holding nothing; in a list of its own
 //   moving     with one thread, which is about to put a page into it or to give it back
-//   filling    linked in the table, with one thread, which fills it; others wait
+//   filling    linked in the table, with one thread, which fills it, or takes it from those who
+//              have it mapped; others wait
 //   ready      linked, with content
 // and goes absent -> moving -> filling -> ready -> moving -> absent, or to spare in between.
 enum class PageState : std::uint8_t { absent, spare, moving, filling, ready };
@@ -38,6 +39,8 @@ struct CachePage {
   bool used = false;        // since give_up_idle() passed
   bool writing = false;     // its content is being written to the disk
   bool lost = false;        // what its frame held is: it leaves as soon as nobody is at work on it
+  bool stored_to = false;   // through a mapping: also behind the end of the file, perhaps
+  bool doubted = false;     // who could store there has died; it is about to be dropped
   std::uint32_t passed = 0;  // the sweep in which the hand passed last
   std::uint64_t dirty = 0;  // when it became so first, by the cache's count; 0: it is clean
   std::uint64_t written = 0;  // when it was written back last, by the same count
@@ -64,6 +67,7 @@ struct CacheFile {
   std::uint32_t frames = 0;
   std::map<std::uint32_t, std::uint32_t> dirty;  // page -> frame
   std::uint32_t writing = 0;                     // pages in batches
+  std::uint32_t leaving = 0;                     // frames that are being taken from mappings
 
   // Who is at work on it. Reads and read-ahead go beside each other and beside one write; a
   // truncation goes alone.

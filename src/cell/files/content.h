@@ -18,9 +18,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include <hive/error.h>
 #include "base/time.h"
+#include "cell/frames/cache_frames.h"
 
 namespace hive::cell {
 
@@ -70,6 +72,14 @@ class FileContent {
 
   virtual std::uint64_t size() const = 0;
 
+  // For mappings: the frame that holds the page now, brought in if need be, and those that hold
+  // others of [first, first + count). Any of them may leave its frame at any time, and has another
+  // sequence number then. Errors: bad_argument, ENXIO (the file ends before the page).
+  virtual Result<std::vector<HeldFrame>> hold(std::uint32_t page, std::uint32_t first,
+                                              std::uint32_t count) = 0;
+  // Somebody is about to store to it through a mapping: it is dirty until it has been closed and
+  // written back. Errors: busy (the page has left the frame).
+  virtual Result<void> expect_stores(const HeldFrame& held) = 0;
   // Where the FileRecord is published (file_record.h), as long as this is not destroyed; 0: the
   // heap had no room, and nobody reads this file in place.
   virtual std::uint64_t record() const = 0;
@@ -130,6 +140,13 @@ class ContentSource {
 
   // Of all files.
   virtual std::uint64_t unwritten_bytes() const = 0;
+
+  // What these frames hold is not to be believed any more: whoever could store there has died.
+  // They are not written back from now on; what a reader copies out of them is anything at all,
+  // so descriptors have to be told before. Does not block.
+  virtual void doubt(std::span<const HeldFrame> frames) = 0;
+  // The file is without what was doubted: on the disk, or zero. Errors: busy; those of open().
+  virtual Result<void> drop_doubted(FileNumber number) = 0;
 
   // After it was set on the disk: write-back keeps it from now on.
   virtual void set_modified(FileNumber number, std::int64_t ns) = 0;

@@ -54,6 +54,7 @@ bool FileService::write_at_once(const std::shared_ptr<Gate>& gate, const TakenRe
   if (!opened || data.empty()) return false;
   file_step();
   if (!opened->content->write_now(request.arg(1), data)) return false;
+  if (!open_.find(request.client(), request.arg(0))) return false;  // lost meanwhile
   gate->answer(taken.slot, taken.sequence, GateValues{data.size(), request.arg(1)});
   return true;
 }
@@ -116,6 +117,10 @@ FileService::Answer FileService::answer(const Request& request) {
       return read_link(store, request);
     case GateOp::file_space:
       return space(store);
+    case GateOp::file_map:
+      return map(request);
+    case GateOp::file_fault:
+      return fault(request);
     default:
       return fail(Code::bad_argument, proto::cause::unknown_operation);
   }

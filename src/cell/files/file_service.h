@@ -30,6 +30,7 @@
 #include "cell/files/home_orders.h"
 #include "cell/files/open_files.h"
 #include "cell/gate/file_requests.h"
+#include "cell/home/home.h"
 
 namespace hive::cell {
 
@@ -45,6 +46,7 @@ class FileService final : public FileRequests {
     TaggedHeap& heap;
     RpcEndpoint& rpc;
     ContentSource& content;
+    Home& home;
     std::function<bool(CellId)> is_live;
     std::function<void(const std::string& line)> log;
   };
@@ -66,11 +68,12 @@ class FileService final : public FileRequests {
   // Any thread; does not block. Tries anew what waits for other homes.
   void settle();
 
-  // Content that was not on the disk is lost: the file's generation goes up, on the disk, and who
-  // has it open sees an error. Blocks. Errors: of the disk.
-  Result<void> lose(FileNumber number);
-  // The same, in a while: at once nobody sees the files any more as they were, and opens of them
-  // are told `busy` until it is on the disk. Any thread; does not block.
+  // What these frames hold is lost: whoever could store there has died. Who has one of the files
+  // open sees an error from now on; nobody opens it before its generation has gone up, on the
+  // disk, which comes next. Any thread; does not block.
+  void lose_pages(std::span<const HeldFrame> frames);
+  // What was dirty of these files is lost with frames that other cells had lent: as above. Any
+  // thread; does not block.
   void begin_loss(std::span<const FileNumber> files);
 
   std::size_t open_files() const { return open_.count(); }
@@ -124,6 +127,11 @@ class FileService final : public FileRequests {
   Answer set(DiskStore& store, const Request& request);
   Answer read_link(DiskStore& store, const Request& request);
   Answer space(DiskStore& store);
+  Answer map(const Request& request);
+  Answer fault(const Request& request);
+  Result<ViewBlock> show(const Request& request, const OpenFiles::Opened& opened);
+  void post_losing(FileNumber number);
+  Result<void> finish_losing(FileNumber number);
   void bury(DiskStore& store, const FileEntry& entry);
   void bury_files(DiskStore& store, const std::vector<FileNumber>& nameless);
 

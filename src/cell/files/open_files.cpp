@@ -70,12 +70,27 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
   return last_handle_;
 }
 
+Result<std::uint64_t> OpenFiles::duplicate(ClientId client, std::uint64_t handle) {
+  const auto opened = find(client, handle);
+  if (!opened) return fail(opened.error());
+  const std::scoped_lock lock(mutex_);
+  const auto shared = files_.find(opened->number);
+  const Opened* still = opened_locked(client, handle);
+  if (still == nullptr || shared == files_.end()) return fail_errno(EBADF);
+  auto& handles = clients_[client];
+  if (handles.size() >= open_files_per_task) return fail_errno(EMFILE);
+  ++shared->second->users;
+  handles[++last_handle_] = *opened;
+  return last_handle_;
+}
+
 Result<OpenFiles::Opened> OpenFiles::find(ClientId client, std::uint64_t handle) const {
   const std::scoped_lock lock(mutex_);
   const Opened* opened = opened_locked(client, handle);
   if (opened == nullptr) return fail_errno(EBADF);
   const auto shared = files_.find(opened->number);
-  if (shared == files_.end() || shared->second->generation != opened->generation) {
+  if (shared == files_.end() || shared->second->generation != opened->generation ||
+      losing_.contains(opened->number)) {
     return fail(Code::lost, proto::cause::file_lost, -1, EIO);
   }
   return *opened;
@@ -132,14 +147,19 @@ void OpenFiles::buried(FileNumber number) {
   burying_.erase(number);
 }
 
-void OpenFiles::begin_loss(FileNumber number) {
+void OpenFiles::begin_losing(FileNumber number) {
   const std::scoped_lock lock(mutex_);
   losing_.insert(number);
   ++losses_;
-  if (const auto found = files_.find(number); found != files_.end()) {
-    found->second->generation = no_generation;
-    if (found->second->content) found->second->content->set_generation(no_generation);
+  const auto found = files_.find(number);
+  if (found != files_.end() && found->second->content) {
+    found->second->content->set_generation(~std::uint64_t{0});  // nobody's
   }
+}
+
+bool OpenFiles::is_losing(FileNumber number) const {
+  const std::scoped_lock lock(mutex_);
+  return losing_.contains(number);
 }
 
 void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {

@@ -31,6 +31,8 @@ class OpenFiles {
   // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, EBUSY (content was lost, and that
   // is not on the disk yet), those of Linux.
   Result<std::uint64_t> open(DiskStore& store, ClientId client, FileNumber number);
+  // Another handle for the same file, opened when this one was. Errors: those of find(); EMFILE.
+  Result<std::uint64_t> duplicate(ClientId client, std::uint64_t handle);
   // Errors: EBADF; lost with EIO (content was lost since it was opened).
   Result<Opened> find(ClientId client, std::uint64_t handle) const;
   // What has no name any more and is now closed by all is returned: for bury(). Errors: EBADF.
@@ -43,9 +45,10 @@ class OpenFiles {
   bool lose_name(FileNumber number);
   void buried(FileNumber number);
 
-  // Content of the file is lost: descriptors that are open see an error from now on, and nobody
-  // opens it until its new generation is on the disk, and set.
-  void begin_loss(FileNumber number);
+  // Descriptors that were opened before see an error from now on, and nobody opens the file
+  // (EBUSY) before set_generation().
+  void begin_losing(FileNumber number);
+  bool is_losing(FileNumber number) const;
   // Descriptors that were opened before see an error from now on.
   void set_generation(FileNumber number, std::uint64_t generation);
 

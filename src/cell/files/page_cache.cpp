@@ -44,6 +44,13 @@ class PageCache::Content final : public FileContent {
     const Lock lock(cache_.mutex_);
     return file_->size;
   }
+  Result<std::vector<HeldFrame>> hold(std::uint32_t page, std::uint32_t first,
+                                      std::uint32_t count) override {
+    return cache_.hold(file_, page, first, count);
+  }
+  Result<void> expect_stores(const HeldFrame& held) override {
+    return cache_.expect_stores(*file_, held);
+  }
   std::uint64_t record() const override {
     return reinterpret_cast<std::uintptr_t>(file_->record.get());
   }
@@ -258,7 +265,8 @@ bool PageCache::retire(Lock& lock) {
                  may_write_back_locked(dirty->second) &&
                  write_back(lock, begin_batch_locked(dirty->second));
   }
-  const bool is_used = file->opens > 1 || file->readers > 0 || !file->batches.empty();
+  const bool is_used = file->opens > 1 || file->readers > 0 || !file->batches.empty() ||
+                       file->leaving > 0;
   if (is_written && !is_used) drop_pages(lock, *file, 0);
   --file->opens;
   const bool gone = let_go_locked(*file);

@@ -10,15 +10,21 @@
 //  2. Nobody waits who has pinned a page, is filling one, or has frames: so who waits for frames
 //     waits only for I/O, never for another one who waits.
 //  3. I/O goes to and from the cell's own memory, never a frame.
-//  4. A page leaves its frame only when it is clean. Then, in this order: it leaves the table; the
-//     frame's sequence number becomes odd; nobody has it in a page table any more; it gets its new
-//     content; its tag; an even number; and is entered with this number in the table.
-//  5. What a page has behind the end of its file is zero.
+//  4. A page leaves its frame only when it is clean. Then, in this order: its number in the table
+//     becomes odd, and who wants the page waits; the frame's sequence number becomes odd; nobody
+//     has it in a page table any more; it leaves the table. So no mapping shows an old frame of a
+//     page that has another one. Then the frame gets its new content; its tag; an even number; and
+//     is entered with this number in the table.
+//  5. What a page has behind the end of its file is zero, but for what was stored there through a
+//     mapping: that is cleared before the file grows.
 //  6. A page that is being written back is dirty again from the first store that began after. It
 //     is written back anew only when the first time is over, so the disk has the later one.
 //  7. A failed write-back leaves the page as dirty as it was. A failed sync makes dirty again what
 //     was written since the last one that succeeded, as far as it is still cached.
-//  8. A page whose frame is lost is used by nobody who comes, and is not written back. If it was
+//  8. A page that a mapping may store to is dirty from before it is opened until after it was
+//     closed and written back. One that is doubted is never written back after that. A page in a
+//     borrowed frame is not mapped.
+//  9. A page whose frame is lost is used by nobody who comes, and is not written back. If it was
 //     dirty, `content_lost` has been told before it leaves: so no flush succeeds in between.
 //
 // Thread-safety: any thread. open(), forget(), set_modified(), flush_all(), reclaim() block for as
@@ -93,6 +99,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   std::optional<ContentStatus> status(FileNumber number) const override;
   std::uint64_t unwritten_bytes() const override;
   void set_modified(FileNumber number, std::int64_t ns) override;
+  void doubt(std::span<const HeldFrame> frames) override;
+  Result<void> drop_doubted(FileNumber number) override;
 
   // Flushes every file that has been written since its last flush, also after an error; returns
   // the first one. Errors: those of flush(); timed_out (the next file would have come after that,
@@ -155,7 +163,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
   // One or more frames, at most so many. Releases the lock. `at_once`: busy where it would have to
   // write something back, or to wait.
-  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false);
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false,
+                            bool own_only = false);
   struct Sweep {
     Frames clean;
     std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
@@ -165,8 +174,15 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Sweep sweep_locked(std::uint32_t frames_max);
   void spare_locked(std::span<const std::uint32_t> frames);
   void give_back(Lock& lock, Frames frames);
-  // The page of a frame leaves: it is in hand afterwards.
-  void detach_locked(std::uint32_t frame);
+  // The page of a frame leaves: it is in hand after the second of these.
+  void begin_leaving_locked(std::uint32_t frame);
+  void end_leaving_locked(std::span<const std::uint32_t> frames);
+  void detach_locked(std::uint32_t frame);  // both
+  // Pages that leave are taken from whoever has them mapped; releases the lock. Frames of which
+  // Linux refuses that are left out: they can only be given back.
+  Frames take_from_mappings(Lock& lock, std::span<const std::uint32_t> frames);
+  bool may_leave_locked(std::uint32_t frame) const;
+  bool is_at_hand_locked(const File& file) const;
   void begin_fill_locked(File& file, std::uint32_t page, std::uint32_t frame);
   // Frames that hold pages from `page` on, in order, with their content written. False: some
   // can't hold anything, and all have been given back.
@@ -201,7 +217,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     std::uint32_t pages = 0;
     std::vector<std::byte> bytes;
   };
-  Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count);
+  Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count,
+                              bool own_only = false);
   Result<void> read_disk(const File& file, std::uint32_t page, std::uint64_t file_bytes,
                          std::span<std::byte> out);
   // Ready pages from `page` on, at most `count`. Empty: the first is not ready.
@@ -219,6 +236,12 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   };
   void read_ahead(Lock& lock, const Ahead& job);
 
+  // page_cache_map.cpp
+  Result<std::vector<HeldFrame>> hold(const FileRef& file, std::uint32_t page,
+                                      std::uint32_t first, std::uint32_t count);
+  Result<void> expect_stores(File& file, const HeldFrame& held);
+  bool holds_locked(const HeldFrame& held) const;
+
   // page_cache_write.cpp
   Result<FileContent::Appended> write(File& file, std::optional<std::uint64_t> offset,
                                       std::span<const std::byte> bytes);
@@ -227,6 +250,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
                                  std::span<const std::byte> bytes, bool at_once);
   Result<std::size_t> write_missing(Lock& lock, File& file, std::uint64_t at,
                                     std::span<const std::byte> bytes, bool at_once);
+  std::optional<std::uint32_t> unclear_end_locked(const File& file) const;
+  Result<void> clear_end(Lock& lock, File& file);
   Result<void> fill_around(const File& file, std::span<const std::uint32_t> frames,
                            std::uint64_t at, std::uint64_t file_bytes,
                            std::span<const std::byte> bytes);
@@ -235,7 +260,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   void end_alone_locked(File& file);
   Result<void> truncate(File& file, std::uint64_t bytes);
   Result<void> drop(File& file);
-  void drop_pages(Lock& lock, File& file, std::uint32_t first);
+  void drop_pages(Lock& lock, File& file, std::uint32_t first, bool only_doubted = false);
 
   // write_back.cpp
   struct Batch {
@@ -253,6 +278,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Batch begin_batch_locked(std::uint32_t frame);
   // False: some of it could not be written.
   bool write_back(Lock& lock, const Batch& batch);
+  Result<void> write_frames_of(Lock& lock, const Batch& batch, std::size_t first,
+                               std::size_t count);
   std::optional<std::uint32_t> due_locked() const;
   Result<void> flush(File& file);
   Result<void> write_dirty(Lock& lock, File& file, std::uint64_t since_max);

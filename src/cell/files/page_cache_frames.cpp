@@ -23,15 +23,17 @@ constexpr std::size_t reclaim_pages_max = 1024;
 }  // namespace
 
 Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max,
-                                                bool at_once) {
+                                                bool at_once, bool own_only) {
   frames_max = std::min(frames_max, batch_pages_max);
   const std::uint64_t deadline = now_ns() + content_wait_max_ns;
   for (int round = 0; round < frame_rounds_max && now_ns() < deadline; ++round) {
     Frames frames;
-    while (!spare_.empty() && frames.size() < frames_max) {
-      frames.push_back(spare_.back());
-      spare_.pop_back();
-      pages_[frames.back()].state = PageState::moving;
+    for (std::size_t i = spare_.size(); i > 0 && frames.size() < frames_max; --i) {
+      const std::uint32_t frame = spare_[i - 1];
+      if (own_only && is_borrowed(frame)) continue;
+      frames.push_back(frame);
+      spare_.erase(spare_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+      pages_[frame].state = PageState::moving;
     }
     in_hand_ += frames.size();
     if (!frames.empty()) return frames;
@@ -44,21 +46,24 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     --in_transit_;
     for (const std::uint32_t frame : frames) pages_[frame].state = PageState::moving;
     in_hand_ += frames.size();
+    if (own_only && !frames.empty() && is_borrowed(frames.front())) {
+      spare_locked(frames);
+      frames.clear();
+    }
     if (!frames.empty()) return frames;
 
     Sweep swept = sweep_locked(frames_max);
-    if (at_once) std::erase_if(swept.clean, [this](auto f) { return is_borrowed(f); });
+    if (at_once || own_only) {
+      std::erase_if(swept.clean, [this](auto f) { return is_borrowed(f); });
+    }
     if (!swept.clean.empty()) {
       for (const std::uint32_t frame : swept.clean) {
         note_eviction_locked(frame);
-        detach_locked(frame);
+        begin_leaving_locked(frame);
       }
       counts_.evicted += swept.clean.size();
-      Frames renewed = swept.clean;
-      lock.unlock();
-      if (!parts_.sabotage.sequence) parts_.frames->lose_frames(renewed);
-      parts_.frames->renew_frames(renewed);
-      lock.lock();
+      const Frames renewed = take_from_mappings(lock, swept.clean);
+      end_leaving_locked(swept.clean);
       std::erase_if(swept.clean, [&](std::uint32_t frame) {
         return std::ranges::find(renewed, frame) != renewed.end();
       });
@@ -110,7 +115,7 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
     if (hand_ >= ring_.size()) hand_ = 0;
     const std::uint32_t frame = ring_[hand_++];
     Page& page = pages_[frame];
-    if (page.pins > 0 || page.writing || page.lost) continue;
+    if (page.pins > 0 || page.writing || page.lost || !may_leave_locked(frame)) continue;
     const std::uint32_t passed = std::exchange(page.passed, sweep);
     const bool is_used = std::exchange(page.referenced, false);
     if (is_used || (i < marked_steps && marks->is_used(frame, passed))) continue;
@@ -152,7 +157,25 @@ void PageCache::give_back(Lock& lock, Frames frames) {
   changed_.notify_all();
 }
 
+// Nobody takes pages from under whoever has the file for himself, but he. Who waits to be alone
+// waits for what is done to pages to be over; but those that it waits for as well may need the
+// frames of just these pages.
+bool PageCache::is_at_hand_locked(const File& file) const {
+  const bool is_open = file.waits_alone == 0 || file.readers > 0 || file.writer;
+  return !file.alone && is_open;
+}
+
+bool PageCache::may_leave_locked(std::uint32_t frame) const {
+  const Page& page = pages_[frame];
+  return !page.doubted && is_at_hand_locked(*page.file);
+}
+
 void PageCache::detach_locked(std::uint32_t frame) {
+  begin_leaving_locked(frame);
+  end_leaving_locked({&frame, 1});
+}
+
+void PageCache::begin_leaving_locked(std::uint32_t frame) {
   Page& page = pages_[frame];
   HIVE_CHECK(page.state == PageState::ready && page.pins == 0 && !page.writing);
   make_clean_locked(frame);
@@ -163,7 +186,24 @@ void PageCache::detach_locked(std::uint32_t frame) {
   ring_.pop_back();
   table_.head().pages.fetch_sub(1, std::memory_order_relaxed);
   page.state = PageState::filling;
-  abandon_fill_locked({&frame, 1});
+  table_.set_sequence(frame, 1, -1, no_frame);
+  ++page.file->leaving;
+}
+
+void PageCache::end_leaving_locked(std::span<const std::uint32_t> frames) {
+  for (const std::uint32_t frame : frames) --pages_[frame].file->leaving;
+  abandon_fill_locked(frames);
+  changed_.notify_all();
+}
+
+PageCache::Frames PageCache::take_from_mappings(Lock& lock,
+                                                std::span<const std::uint32_t> frames) {
+  Frames renewed(frames.begin(), frames.end());
+  lock.unlock();
+  if (!parts_.sabotage.sequence) parts_.frames->lose_frames(frames);
+  parts_.frames->renew_frames(renewed);
+  lock.lock();
+  return renewed;
 }
 
 void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::uint32_t frame) {
@@ -328,10 +368,10 @@ PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
       never_held.push_back(frame);
       continue;
     }
-    const bool is_free =
-        page.state == PageState::ready && page.pins == 0 && !page.writing && !page.lost;
+    const bool is_free = page.state == PageState::ready && page.pins == 0 && !page.writing &&
+                         !page.lost && may_leave_locked(frame);
     if (is_free && (page.dirty == 0 || parts_.sabotage.write_back)) {
-      detach_locked(frame);
+      begin_leaving_locked(frame);
       gone.push_back(frame);
       continue;
     }
@@ -341,9 +381,8 @@ PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
   counts_.evicted += gone.size();
   const bool any_gone = !gone.empty() || !never_held.empty();
   if (!gone.empty()) {
-    lock.unlock();
-    if (!parts_.sabotage.sequence) parts_.frames->lose_frames(gone);
-    lock.lock();
+    (void)take_from_mappings(lock, gone);
+    end_leaving_locked(gone);
   }
   give_back(lock, std::move(gone));
   give_back(lock, std::move(never_held));

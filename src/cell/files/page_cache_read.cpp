@@ -72,8 +72,8 @@ Result<std::size_t> PageCache::read_step(Lock& lock, File& file, std::uint64_t a
 }
 
 Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::uint32_t page,
-                                                  std::uint32_t count) {
-  auto frames = get_frames(lock, missing_run_locked(file, page, count));
+                                                  std::uint32_t count, bool own_only) {
+  auto frames = get_frames(lock, missing_run_locked(file, page, count), false, own_only);
   if (!frames) return fail(frames.error());
   // Others may have filled some meanwhile.
   Filled filled;

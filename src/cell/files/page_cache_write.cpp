@@ -28,6 +28,9 @@ Result<FileContent::Appended> PageCache::write(File& file, std::optional<std::ui
   }
   file.writer = true;
   Result<std::size_t> step = std::size_t{0};
+  if (done.offset + bytes.size() > file.size) {
+    if (auto clear = clear_end(lock, file); !clear) step = fail(clear.error());
+  }
   while (step && done.bytes < bytes.size()) {
     step = write_step(lock, file, done.offset + done.bytes, bytes.subspan(done.bytes), false);
     if (step) done.bytes += *step;
@@ -45,6 +48,7 @@ bool PageCache::write_now(File& file, std::uint64_t offset, std::span<const std:
   }
   Lock lock(mutex_);
   if (file.writer || file.alone || file.waits_alone > 0 || file.is_gone) return false;
+  if (offset + bytes.size() > file.size && unclear_end_locked(file)) return false;
   file.writer = true;
   std::size_t done = 0;
   while (done < bytes.size()) {
@@ -128,10 +132,32 @@ void PageCache::wrote_locked(File& file, std::span<const std::uint32_t> frames,
                              std::uint64_t end) {
   const std::uint64_t due = now_ns() + parts_.dirty_age_ns;
   for (const std::uint32_t frame : frames) {
-    if (pages_[frame].dirty == 0) make_dirty_locked(frame, ++last_count_, due);
+    const Page& page = pages_[frame];
+    if (page.dirty == 0 && !page.doubted) make_dirty_locked(frame, ++last_count_, due);
   }
   if (end > file.size) file.set_size(end);
   file.modified_ns = file.changed_ns = wall_clock_ns();
+}
+
+// The frame of the last page, if something may have been stored behind the end of the file there.
+std::optional<std::uint32_t> PageCache::unclear_end_locked(const File& file) const {
+  if (file.size % page_bytes == 0) return std::nullopt;
+  const auto frame = table_.find(file.number, static_cast<std::uint32_t>(file.size / page_bytes));
+  if (!frame || pages_[*frame].state != PageState::ready) return std::nullopt;
+  return pages_[*frame].stored_to ? frame : std::nullopt;
+}
+
+// Invariant 5, before the file grows. The file has a writer, or somebody has it for himself.
+Result<void> PageCache::clear_end(Lock& lock, File& file) {
+  const auto frame = unclear_end_locked(file);
+  if (!frame) return {};
+  const std::size_t keep = file.size % page_bytes;
+  pin_locked({&*frame, 1});
+  lock.unlock();
+  auto done = copy_in({&*frame, 1}, keep, std::vector<std::byte>(page_bytes - keep));
+  lock.lock();
+  unpin_locked({&*frame, 1});
+  return done;
 }
 
 // Fills frames with the bytes at their place, and with what the disk has around them.
@@ -161,7 +187,8 @@ Result<void> PageCache::fill_around(const File& file, std::span<const std::uint3
 Result<void> PageCache::begin_alone(Lock& lock, File& file) {
   ++file.waits_alone;
   const bool may = wait(lock, [&file] {
-    return file.readers == 0 && !file.writer && !file.alone && file.batches.empty();
+    return file.readers == 0 && !file.writer && !file.alone && file.batches.empty() &&
+           file.leaving == 0;
   });
   --file.waits_alone;
   if (may) {
@@ -189,8 +216,10 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
   }
   Lock lock(mutex_);
   if (auto begun = begin_alone(lock, file); !begun) return begun;
+  Result<void> done;
+  if (bytes > file.size) done = clear_end(lock, file);
   lock.unlock();
-  auto done = file.backing->truncate(bytes);
+  if (done) done = file.backing->truncate(bytes);
   const std::int64_t now = wall_clock_ns();
   if (done) (void)file.backing->set_modified(now);  // else it is what the host's clock says
   lock.lock();
@@ -234,20 +263,17 @@ Result<void> PageCache::drop(File& file) {
 }
 
 // All pages from that one on. Nobody else is at work on them.
-void PageCache::drop_pages(Lock& lock, File& file, std::uint32_t first) {
+void PageCache::drop_pages(Lock& lock, File& file, std::uint32_t first, bool only_doubted) {
   Frames gone;
-  for (std::uint32_t frame = file.first_frame; frame != no_frame;) {
-    const std::uint32_t next = pages_[frame].file_after;
-    if (pages_[frame].page >= first) {
-      detach_locked(frame);
-      gone.push_back(frame);
-    }
-    frame = next;
+  for (std::uint32_t frame = file.first_frame; frame != no_frame;
+       frame = pages_[frame].file_after) {
+    if (pages_[frame].page < first || (only_doubted && !pages_[frame].doubted)) continue;
+    begin_leaving_locked(frame);
+    gone.push_back(frame);
   }
   if (gone.empty()) return;
-  lock.unlock();
-  parts_.frames->lose_frames(gone);
-  lock.lock();
+  (void)take_from_mappings(lock, gone);
+  end_leaving_locked(gone);
   give_back(lock, std::move(gone));
 }
 

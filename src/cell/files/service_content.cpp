@@ -25,6 +25,8 @@ void add_cached(const ContentStatus& cached, proto::FileStatus& status) {
 
 FileService::Answer FileService::open(DiskStore& store, const Request& request) {
   const auto handle = open_.open(store, request.client(), request.arg(0));
+  // Perhaps the disk did not take the new generation.
+  if (!handle && open_.is_losing(request.arg(0))) post_losing(request.arg(0));
   if (!handle) return fail(handle.error());
   const auto opened = open_.find(request.client(), *handle);
   Result<void> ready;
@@ -78,10 +80,16 @@ FileService::Answer FileService::write(const Request& request) {
   if (request.arg(3) != 0) {
     const auto appended = opened->content->append(from);
     if (!appended) return fail(appended.error());
+    if (auto still = open_.find(request.client(), request.arg(0)); !still) {
+      return fail(still.error());
+    }
     return GateValues{appended->bytes, appended->offset};
   }
   const auto written = opened->content->write(request.arg(1), from);
   if (!written) return fail(written.error());
+  if (auto still = open_.find(request.client(), request.arg(0)); !still) {
+    return fail(still.error());
+  }
   return GateValues{*written, request.arg(1)};
 }
 
@@ -173,27 +181,6 @@ void FileService::bury(DiskStore& store, const FileEntry& entry) {
 
 void FileService::bury_files(DiskStore& store, const std::vector<FileNumber>& nameless) {
   for (const FileNumber number : nameless) bury(store, {FileKind::file, self_, number});
-}
-
-void FileService::begin_loss(std::span<const FileNumber> files) {
-  for (const FileNumber number : files) open_.begin_loss(number);
-  const bool posted = pool_.post([this, all = std::vector(files.begin(), files.end())] {
-    for (const FileNumber number : all) {
-      const auto done = lose(number);
-      // It stays closed to everybody: the next incarnation makes all descriptors old anyway.
-      if (!done) parts_.log("a loss of content can not be noted: " + done.error().message());
-    }
-  });
-  if (!posted) parts_.log("a loss of content can not be noted: too much waits");
-}
-
-Result<void> FileService::lose(FileNumber number) {
-  const auto disk = store();
-  if (!disk) return fail(disk.error());
-  const auto generation = (*disk)->raise_generation(number);
-  if (!generation) return fail(generation.error());
-  open_.set_generation(number, *generation);
-  return {};
 }
 
 }  // namespace hive::cell

@@ -42,11 +42,8 @@ void PageCache::make_clean_locked(std::uint32_t frame) {
 
 bool PageCache::may_write_back_locked(std::uint32_t frame) const {
   const Page& page = pages_[frame];
-  const File& file = *page.file;
-  // Who waits to be alone waits for all batches to be over; but those that it waits for as well
-  // may need the frames of just these pages.
-  const bool is_open = file.waits_alone == 0 || file.readers > 0 || file.writer;
-  return page.dirty != 0 && !page.writing && !page.lost && !file.alone && is_open;
+  return page.dirty != 0 && !page.writing && !page.doubted && !page.lost &&
+         is_at_hand_locked(*page.file);
 }
 
 // A dirty page that is old enough, or any when there are too many.
@@ -96,27 +93,41 @@ PageCache::Batch PageCache::begin_batch_locked(std::uint32_t frame) {
   return batch;
 }
 
+// Some pages of a batch: closed to stores, copied, and if none of them is doubted by then,
+// written. Releases the lock meanwhile.
+Result<void> PageCache::write_frames_of(Lock& lock, const Batch& batch, std::size_t first,
+                                        std::size_t count) {
+  const std::size_t begin = first * page_bytes;
+  const std::size_t end = std::min((first + count) * page_bytes, batch.bytes);
+  const auto frames = std::span(batch.frames).subspan(first, count);
+  lock.unlock();
+  std::vector<std::byte> bytes(end - begin);
+  auto done = parts_.frames->close_frames(frames);
+  if (done) done = copy_out(frames, 0, bytes);
+  lock.lock();
+  const bool is_doubted = std::ranges::any_of(
+      frames, [this](std::uint32_t frame) { return pages_[frame].doubted; });
+  if (is_doubted) return failure(Code::lost, EIO, "who could store to the page has died");
+  if (!done) return done;
+  lock.unlock();
+  done = batch.file->backing->pwrite(std::uint64_t{batch.first_page} * page_bytes + begin, bytes);
+  lock.lock();
+  return done;
+}
+
 bool PageCache::write_back(Lock& lock, const Batch& batch) {
   File& file = *batch.file;
-  const std::uint64_t offset = std::uint64_t{batch.first_page} * page_bytes;
   std::vector<std::optional<Error>> failed(batch.frames.size());
-  lock.unlock();
-  std::vector<std::byte> bytes(batch.bytes);
-  auto done = copy_out(batch.frames, 0, bytes);
-  if (done) done = file.backing->pwrite(offset, bytes);
+  auto done = write_frames_of(lock, batch, 0, batch.frames.size());
   if (!done && batch.frames.size() > 1) {
-    // On a full disk there may be room for some.
+    // On a full disk there may be room for some, and only some may be doubted.
     for (std::size_t i = 0; i < batch.frames.size(); ++i) {
-      const std::size_t at = i * page_bytes;
-      const auto page = std::span(bytes).subspan(at, std::min(page_bytes, bytes.size() - at));
-      done = copy_out({&batch.frames[i], 1}, 0, page);
-      if (done) done = file.backing->pwrite(offset + at, page);
+      done = write_frames_of(lock, batch, i, 1);
       if (!done) failed[i] = done.error();
     }
   } else if (!done) {
     failed[0] = done.error();
   }
-  lock.lock();
   stamp(lock, file);
   const std::uint64_t now = now_ns();
   const std::uint64_t written = file.written = ++last_count_;
@@ -125,6 +136,7 @@ bool PageCache::write_back(Lock& lock, const Batch& batch) {
     Page& page = pages_[batch.frames[i]];
     page.writing = false;
     page.tries_at_ns = 0;
+    if (page.doubted) continue;  // it will be dropped
     if (!failed[i]) {
       page.written = written;
       ++counts_.written_back;

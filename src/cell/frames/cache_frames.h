@@ -53,6 +53,9 @@ class CacheFrames {
   // They hold these pages from now on; writes the sequence numbers that say so. 0: a borrowed one
   // does not, and can only be given back.
   virtual void hold_frames(std::span<HeldFrame> frames) = 0;
+  // No store through a mapping gets into them after it returns, until they are opened anew. May
+  // block. Errors: host (some may be open still).
+  virtual Result<void> close_frames(std::span<const std::uint32_t> frames) = 0;
   // They hold nothing any more: from now on no reader of the old numbers believes what it copied.
   virtual void lose_frames(std::span<const std::uint32_t> frames) = 0;
   // Nobody has them in a page table any more when it returns. What can't be renewed just now is

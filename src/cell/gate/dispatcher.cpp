@@ -71,7 +71,10 @@ Dispatcher::Call Dispatcher::call(const std::shared_ptr<Gate>& gate, const Taken
     gate->count_garbage();
     return senseless();
   }
-  if (op >= GateOp::file_lookup && op <= GateOp::file_space) return call_files(gate, taken);
+  if ((op >= GateOp::file_lookup && op <= GateOp::file_space) || op == GateOp::file_map ||
+      op == GateOp::file_fault) {
+    return call_files(gate, taken);
+  }
   switch (op) {
     case GateOp::null: return GateValues{request.args[0]};
     case GateOp::fault:

@@ -60,6 +60,7 @@ class Home final : public CacheFrames, public FrameLender {
     FrameMemory* memory = nullptr;  // outlives the home
     LogLine log;
     TornNews torn_news{};
+    LostPages lost_pages{};
     std::uint64_t (*now)() = [] { return now_ns(); };
     LoanRules loans{};
     machine::Sabotage sabotage{};
@@ -162,6 +163,19 @@ class Home final : public CacheFrames, public FrameLender {
   Result<ViewBlock> fault_view(ClientId client, ViewId view, std::uint64_t page);
   // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
   Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
+  // --- views of files: by the file service, which knows who may --------------------------------
+  Result<ViewId> map_file_view(ClientId client, std::uint64_t address, std::uint64_t bytes,
+                               const FilePart& part);
+  // What the view shows; `page` is one of its own. Errors: not_found, bad_argument (no such page).
+  Result<FilePart> file_part(ClientId client, ViewId view, std::uint64_t page) const;
+  // The client is about to be let store to the page, which lies in this frame: from here on it is
+  // closed with the frame. Errors: busy (the page has left it), refused (a view for reading).
+  Result<void> expect_stores(ClientId client, ViewId view, std::uint64_t page,
+                             const HeldFrame& held);
+  // As fault_view(): these frames hold pages of the block around the page.
+  Result<ViewBlock> show_file(ClientId client, ViewId view, std::uint64_t page,
+                              std::span<const HeldFrame> held);
+
   // Whom to ask for memory last; null: nobody. It outlives the home, or says null before.
   void use_supply(FrameSupply* supply);
 
@@ -173,6 +187,7 @@ class Home final : public CacheFrames, public FrameLender {
   std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
   bool are_frames_coming() const override;
   void hold_frames(std::span<HeldFrame> frames) override;
+  Result<void> close_frames(std::span<const std::uint32_t> frames) override;
   void lose_frames(std::span<const std::uint32_t> frames) override;
   void renew_frames(std::vector<std::uint32_t>& frames) override;
   void give_back_frames(std::span<const std::uint32_t> frames) override;
@@ -284,8 +299,18 @@ class Home final : public CacheFrames, public FrameLender {
   std::optional<PageRange> last_frame(Lock& lock);
   Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
                         std::uint64_t block);
+  Result<ViewId> insert_view(ClientId client, std::uint64_t address, std::uint64_t bytes,
+                             const FilePart& part);
+  std::vector<home::ShownRun> shown_locked(const home::View& view, std::uint64_t block) const;
+  bool is_opener_locked(const home::View& view, std::uint64_t page, std::uint32_t frame) const;
+  ViewBlock answer_locked(const home::ViewPages& block) const;
   void drop_views_locked(Client& client);
   void drop_view_locked(home::View& view);
+  // Those of one view, or of a client: they are openers no more.
+  std::vector<home::Opener> leave_frames_locked(const Client& client, const ViewId* only_of);
+  Result<void> close_openers(Lock& lock, std::span<const home::Opener> openers);
+  void lose_openers(Lock& lock, std::span<const home::Opener> openers);
+  void forget_openers_locked(std::uint32_t frame);
 
   // home_files.cpp
   Result<std::uint32_t> give_run(Lock& lock, ClientId client, PageRange run);
@@ -368,6 +393,7 @@ class Home final : public CacheFrames, public FrameLender {
   std::deque<KeptLoss> kept_losses_;  // of tasks that ended a moment ago
   std::map<SegmentId, Segment> segments_;
   std::map<std::string, SegmentId, std::less<>> names_;
+  std::multimap<std::uint32_t, home::Opener> openers_;  // by frame
   std::map<std::uint32_t, SegmentId> by_page_;  // first page of each segment
   std::unordered_map<WindowId, Window> windows_;
   SyncTable sync_;

@@ -142,7 +142,10 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   const bool is_a_loss = why == Leave::died || !loss.ranges.empty();
   if (is_a_loss && why != Leave::cell_down) keep_loss_locked(gone.front()->info.cell, loss);
   sync_.leave(left, why != Leave::detached, out);
+  std::vector<home::Opener> openers;
   for (const ClientRef& client : gone) {
+    const auto left_open = leave_frames_locked(*client, nullptr);
+    openers.insert(openers.end(), left_open.begin(), left_open.end());
     drop_views_locked(*client);
     while (!client->opens.empty()) {
       const auto segment = segments_.find(client->opens.begin()->first);
@@ -153,6 +156,9 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   // First of all nobody may read any more what the dead left half done: not those either who are
   // told next that a mutex broke. Then what others wait for; putting content back may take long.
   take_torn_back(lock, tear);
+  // One that has detached has stored what it meant to, and stores nothing more.
+  const bool is_sound = why == Leave::detached && close_openers(lock, openers);
+  if (!is_sound && !parts_.sabotage.discard) lose_openers(lock, openers);
   if (why == Leave::cell_down && tear.pages > 0) {
     machine::fault_point(machine::FaultPoint::recovery_discard);
   }

@@ -97,7 +97,10 @@ void Home::hold_frames(std::span<HeldFrame> frames) {
 
 void Home::lose_frames(std::span<const std::uint32_t> frames) {
   const Lock lock(mutex_);
-  for (const std::uint32_t frame : frames) frames_.lose({frame, 1});
+  for (const std::uint32_t frame : frames) {
+    frames_.lose({frame, 1});
+    forget_openers_locked(frame);
+  }
 }
 
 void Home::renew_frames(std::vector<std::uint32_t>& frames) {

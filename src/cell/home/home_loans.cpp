@@ -1,4 +1,4 @@
-// Frames that are lent to other cells: invariant 14 (invariants.h).
+// Frames that are lent to other cells: invariant 15 (invariants.h).
 
 #include <algorithm>
 #include <chrono>

@@ -147,6 +147,7 @@ Result<void> Home::check_frames_locked() const {
   std::uint64_t in_views = 0;
   for (const auto& [client_id, client] : clients_) {
     for (const auto& [view_id, view] : client->views) {
+      if (view.part.file != 0) continue;  // its frames are the cache's
       for (const auto& [number, block] : view.blocks) {
         for (const std::uint32_t frame : block.frames) {
           if (frame == home::none) continue;

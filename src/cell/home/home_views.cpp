@@ -1,4 +1,4 @@
-// Anonymous memory of tasks: invariant 13 of home.h.
+// Views of tasks: invariants 13 and 14 of home.h.
 
 #include <algorithm>
 #include <cerrno>
@@ -9,26 +9,11 @@
 namespace hive::cell {
 
 namespace cause = proto::cause;
+using home::ShownRun;
 using home::View;
 using home::ViewPages;
 using machine::page_bytes;
 using proto::view_block_pages;
-
-namespace {
-
-// Calls call(first page in the block, its frames) for each run of pages whose frames lie side by
-// side; pages without a frame are passed over. Ends early when it says false.
-template <class Call>
-void each_run(const ViewPages& block, Call call) {
-  for (std::uint32_t i = 0; i < view_block_pages;) {
-    const std::uint32_t first = i++;
-    if (block.frames[first] == home::none) continue;
-    while (i < view_block_pages && block.frames[i] == block.frames[first] + (i - first)) ++i;
-    if (!call(first, machine::PageRange{block.frames[first], i - first})) return;
-  }
-}
-
-}  // namespace
 
 void Home::use_supply(FrameSupply* supply) {
   const Lock lock(mutex_);
@@ -42,6 +27,11 @@ Result<View*> Home::view_locked(const ClientRef& client, ViewId id) const {
 }
 
 Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes) {
+  return insert_view(id, address, bytes, {});
+}
+
+Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64_t bytes,
+                                 const FilePart& part) {
   const Lock lock(mutex_);
   const auto client = client_locked(id);
   if (!client) return fail(client.error());
@@ -62,26 +52,33 @@ Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t 
   view.client = id;
   view.address = address;
   view.pages = bytes / page_bytes;
+  view.part = part;
   return views.emplace(view.id, std::move(view)).first->first;
 }
 
 Result<void> Home::unmap_view(ClientId id, ViewId view_id) {
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
   const auto client = client_locked(id);
   if (!client) return fail(client.error());
-  const auto view = view_locked(*client, view_id);
+  auto view = view_locked(*client, view_id);
+  if (!view) return fail(view.error());
+  // What it has stored stays, and is written back in time.
+  const auto openers = leave_frames_locked(**client, &view_id);
+  const auto closed = close_openers(lock, openers);
+  if (!closed) lose_openers(lock, openers);
+  view = view_locked(*client, view_id);
   if (!view) return fail(view.error());
   drop_view_locked(**view);
   (*client)->views.erase(view_id);
-  return {};
+  return closed;
 }
 
 void Home::drop_view_locked(View& view) {
   for (const auto& [number, block] : view.blocks) {
-    each_run(block, [this](std::uint32_t, PageRange frames) {
-      begin_cleaning_locked(frames);
-      return true;
-    });
+    if (view.part.file != 0) break;
+    for (const std::uint32_t frame : block.frames) {
+      if (frame != home::none) begin_cleaning_locked({frame, 1});
+    }
   }
   view.blocks.clear();
 }
@@ -127,7 +124,9 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t pa
   if (!client) return fail(client.error());
   auto view = view_locked(*client, view_id);
   if (!view) return fail(view.error());
-  if (page >= (*view)->pages) return fail(Code::bad_argument, cause::no_view, parts_.self);
+  if (page >= (*view)->pages || (*view)->part.file != 0) {
+    return fail(Code::bad_argument, cause::no_view, parts_.self);
+  }
   const std::uint64_t number = page / view_block_pages;
   const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
   const auto end = static_cast<std::uint32_t>(
@@ -153,15 +152,20 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t pa
     }
   }
   find_frames_locked(*block, 0, end, view_id);
-  ViewBlock answer;
-  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
-    const std::uint32_t frame = block->frames[i];
-    if (frame == home::none) continue;
-    answer.frames[i] = parts_.layout.user_begin(parts_.self) + frame * page_bytes;
-    if (block->shown[i] != frame) answer.show |= 1U << i;
-  }
+  const ViewBlock answer = answer_locked(*block);
   if (answer.show != 0) return answer;
   if (auto done = bring_in(lock, *client, **view, number); !done) return fail(done.error());
+  return answer;
+}
+
+ViewBlock Home::answer_locked(const ViewPages& block) const {
+  ViewBlock answer;
+  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
+    const std::uint32_t frame = block.frames[i];
+    if (frame == home::none) continue;
+    answer.frames[i] = parts_.layout.user_begin(parts_.self) + frame * page_bytes;
+    if (block.shown[i] != frame) answer.show |= 1U << i;
+  }
   return answer;
 }
 
@@ -180,35 +184,57 @@ Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
   return bring_in(lock, *client, **view, number);
 }
 
-// The pages of the block are shown. Ends with the lock held, but releases it.
+std::vector<ShownRun> Home::shown_locked(const View& view, std::uint64_t number) const {
+  const ViewPages& block = view.blocks.at(number);
+  std::vector<ShownRun> shown;
+  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
+    const std::uint32_t frame = block.frames[i];
+    if (frame == home::none || block.shown[i] != frame) continue;
+    const std::uint64_t page = number * view_block_pages + i;
+    const FilePart& part = view.part;
+    if (part.file != 0 && !frames_.holds(frame, part.file,
+                                         part.first_page + static_cast<std::uint32_t>(page),
+                                         block.sequences[i])) {
+      continue;
+    }
+    const std::uint64_t address = view.address + page * page_bytes;
+    const bool open = part.file == 0 || is_opener_locked(view, page, frame);
+    if (!shown.empty() && shown.back().frames.end() == frame && shown.back().open == open &&
+        shown.back().address + shown.back().frames.count * page_bytes == address) {
+      ++shown.back().frames.count;
+    } else {
+      shown.push_back({address, {frame, 1}, open, 0});
+    }
+  }
+  return shown;
+}
+
+// Ends with the lock held, but releases it.
 Result<void> Home::bring_in(Lock& lock, const ClientRef& client, const View& view,
                             std::uint64_t number) {
-  struct Call {
-    std::uint64_t address;
-    PageRange frames;
-    PageCalls::Ticket ticket;
-  };
-  std::vector<Call> calls;
-  const std::uint64_t begin = view.address + number * view_block_pages * page_bytes;
-  bool is_busy = false;
-  each_run(view.blocks.at(number), [&](std::uint32_t first, PageRange frames) {
-    is_busy = page_calls_.any_of(client->id, frames);
-    calls.push_back({begin + first * page_bytes, frames, 0});
-    return !is_busy;
-  });
-  if (is_busy) return fail(Code::busy, cause::pages_in_use, parts_.self);
-  for (Call& call : calls) {
-    touched_.assign(call.frames, true);
-    call.ticket = page_calls_.begin(client->id, call.frames);
+  std::vector<ShownRun> shown = shown_locked(view, number);
+  for (const ShownRun& run : shown) {
+    if (page_calls_.any_of(client->id, run.frames)) {
+      return fail(Code::busy, cause::pages_in_use, parts_.self);
+    }
+  }
+  for (ShownRun& run : shown) {
+    touched_.assign(run.frames, true);
+    run.ticket = page_calls_.begin(client->id, run.frames);
   }
   lock.unlock();
   Result<void> done;
-  for (const Call& call : calls) {
-    auto opened = client->space->open_at(call.address, call.frames.count);
-    if (!opened && done) done = fail(host_error(opened.error()));
+  for (const ShownRun& run : shown) {
+    Result<void> there;
+    if (run.open) {
+      there = client->space->open_at(run.address, run.frames.count);
+    } else if (auto given = client->space->give_at(run.address, run.frames.count); !given) {
+      there = fail(given.error());
+    }
+    if (!there && done) done = fail(host_error(there.error()));
   }
   lock.lock();
-  for (const Call& call : calls) end_call_locked(call.ticket);
+  for (const ShownRun& run : shown) end_call_locked(run.ticket);
   return done;
 }
 

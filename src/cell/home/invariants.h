@@ -36,13 +36,20 @@
 //     reading only while it holds the page that was meant, and it is renewed as invariant 4 says.
 //
 // 13. A view of a client is a range of its own addresses, and each page of it an anonymous frame,
-// which is the client's alone: it is open from the first touch to the end of the view, and is
-// cleaned as invariant 8 says before it serves anybody else. The client's library maps a frame
-// there before the page is brought in; which one, the home remembers, and never opens a page
-// where another is shown. Calls on one block of a view come one after the other from a sound
-// client, and an unsound one harms its own memory.
+//     which is the client's alone: it is open from the first touch to the end of the view, and is
+//     cleaned as invariant 8 says before it serves anybody else. The client's library maps a frame
+//     there before the page is brought in; which one, the home remembers, and never opens a page
+//     where another is shown. Calls on one block of a view come one after the other from a sound
+//     client, and an unsound one harms its own memory.
 //
-// 14. A lent frame is open to the borrower's kernel, and this cell leaves alone what it holds. The
+// 14. A page of a view of a file is a frame of the page cache. It is brought in only while that
+//     holds the page that was meant. A client that may store there is an opener of the frame, from
+//     before the page is opened until after it is closed or taken back; and the cache knows the
+//     page as dirty all that time. If the client dies meanwhile, the page is lost: the cache and
+//     the file service hear of it first, then it is taken back, and until that is over no renewal
+//     of the frame can end.
+//
+// 15. A lent frame is open to the borrower's kernel, and this cell leaves alone what it holds. The
 //     page tables of a loan are one thread's work at a time: it is busy, and none of its frames
 //     goes. A loan that ends serves others only after renewal.
 #pragma once

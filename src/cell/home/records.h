@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <hive/window.h>
+#include "cell/frames/cache_frames.h"
 #include "cell/home/page_calls.h"
 #include "cell/home/page_tables.h"
 #include "cell/home/published.h"
@@ -47,15 +48,36 @@ struct ViewPages {
   // What the process has shown there, as it said itself. What it touches there is brought in only
   // when that is the frame of the page, so a wrong one costs a fault.
   std::array<std::uint32_t, proto::view_block_pages> shown;
+  // Of a file: the number of the frame when it held the page. It may hold another one by now.
+  std::array<std::uint64_t, proto::view_block_pages> sequences{};
 };
 
-// Addresses of a client that stand for single frames. Its memory is the client's alone.
+// Addresses of a client that stand for single frames: the client's own, or those of a file.
 struct View {
   ViewId id = 0;
   ClientId client = 0;
   std::uint64_t address = 0;
   std::uint64_t pages = 0;
+  FilePart part;  // file 0: anonymous memory
   std::unordered_map<std::uint64_t, ViewPages> blocks;
+};
+
+// Pages of a view that can be brought in together.
+struct ShownRun {
+  std::uint64_t address = 0;
+  machine::PageRange frames;
+  bool open = false;
+  PageCalls::Ticket ticket = 0;
+};
+
+// A view through which a client may store to a frame of a file, or is about to.
+struct Opener {
+  ClientId client = 0;
+  ViewId view = 0;
+  std::uint64_t page = 0;     // of the view
+  std::uint64_t address = 0;  // of the process
+  std::shared_ptr<ClientSpace> space;
+  HeldFrame held;
 };
 
 struct Client {

@@ -12,6 +12,7 @@
 
 #include <hive/error.h>
 #include "base/ids.h"
+#include "cell/frames/cache_frames.h"
 #include "machine/layout.h"
 #include "proto/gate.h"
 
@@ -72,6 +73,13 @@ struct LockView {
   std::uint64_t state = 0;  // address of the LockState
 };
 
+// What a view shows of a file of this home.
+struct FilePart {
+  std::uint64_t file = 0;
+  std::uint32_t first_page = 0;
+  bool writable = false;
+};
+
 // What a task is told whose page of a view is to be brought in.
 struct ViewBlock {
   std::uint32_t show = 0;     // bit i: page i of the block has to be shown first; 0: it is there
@@ -120,6 +128,11 @@ using SyncDone = std::function<void(const Result<std::uint64_t>&)>;
 // home's mutex held, from any thread: must only note it.
 using TornNews = std::function<void(std::span<const ClientId> clients, std::string_view segment,
                                     std::uint64_t offset, std::uint64_t bytes)>;
+
+// Frames of files that a process could store to when it died: they hold anything at all from now
+// on, and are taken back when the call returns. Called with no lock of the home held, perhaps
+// before the first barrier of a recovery: must not wait.
+using LostPages = std::function<void(std::span<const HeldFrame>)>;
 
 // A line for the cell's log. Called with no lock of the home held, from any thread.
 using LogLine = std::function<void(const std::string&)>;

@@ -58,11 +58,13 @@ void Ballots::on_probe(CellId cell, bool guilty, std::uint64_t now) {
   Accused& a = of(cell);
   if (!a.is_probing) return;
   a.is_probing = false;
-  if (now < a.distrusted_until_ns) guilty = true;
+  const bool is_distrusted = now < a.distrusted_until_ns;
   if (!a.is_open) {
-    if (guilty) accuse(cell, a.hint, now);
+    // Others may not know of its false alarms; that we believe nothing it does is no alarm of ours.
+    if (guilty || is_distrusted) accuse(cell, guilty ? a.hint : Hint::false_alarms, now);
     return;
   }
+  guilty |= is_distrusted;
   // An opinion on a ballot is given once.
   if (own(cell).verdict == Verdict::none) {
     own(cell).verdict = guilty ? Verdict::guilty : Verdict::innocent;
@@ -169,7 +171,11 @@ void Ballots::evaluate_one(CellId cell, CellSet live, std::uint64_t now) {
   const bool is_defended =
       defence.ballot == own(cell).ballot && defence.verdict == Verdict::decided_innocent;
   if (is_defended && (n == 1 || too_old)) return close_down(cell, voters, now);
-  if (votes.silent > 0 && !too_old) return;
+  if (votes.silent > 0 && !too_old) {
+    // As long as others may speak the accused can not; when they are gone it has its time anew.
+    a.disputed_ns = 0;
+    return;
+  }
   if (votes.innocent > 0 && votes.innocent >= votes.guilty) return close_down(cell, voters, now);
   // The accused first: it may be the only one who could speak for itself.
   if (a.disputed_ns == 0) a.disputed_ns = std::max<std::uint64_t>(now, 1);

@@ -196,7 +196,9 @@ void MemberCore::accuse(CellId cell, Hint hint, std::uint64_t now) {
   advance(now);
 }
 
-void MemberCore::on_probe(CellId cell, Found found, std::uint64_t now) {
+void MemberCore::on_probe(CellId cell, std::uint64_t incarnation, Found found,
+                          std::uint64_t now) {
+  if (view()[cell] != live_life(incarnation)) return;
   const std::uint64_t times = found == Found::starved ? times_.barrier_starved_factor : 1;
   const bool is_late = late_at_barrier(now, times).has(cell);
   ballots_.on_probe(cell, found == Found::guilty || is_late || unsound_.has(cell), now);
@@ -373,6 +375,7 @@ void MemberCore::pass_on_ballots() {
     MemberOrder out{.what = MemberOrder::What::probe, .cell = order.cell, .ballot = order.ballot};
     if (order.what == BallotOrder::What::fence) out.what = MemberOrder::What::fence;
     if (order.what == BallotOrder::What::power_off) out.what = MemberOrder::What::power_off;
+    if (out.what == MemberOrder::What::probe) out.number = incarnation_of(view()[order.cell]);
     out.epoch = epoch_of(view());
     orders_.push_back(out);
     if (out.what == MemberOrder::What::power_off && sabotage_.settle_before_off) {

@@ -25,7 +25,7 @@ namespace hive::cell {
 
 struct MemberOrder {
   enum class What : std::uint8_t {
-    probe,      // look whether `cell` gets on; answer with on_probe()
+    probe,      // look whether incarnation `number` of `cell` gets on; answer with on_probe()
     fence,      // try the fence lock of `epoch`, without waiting; answer with on_fence()
     power_off,  // switch `cell` off; on_off() once it is
     attach,     // attach to incarnation `number` of `cell`; on_attached() once it is done,
@@ -97,7 +97,8 @@ class MemberCore {
   // To be called whenever the node may have gone off; asks the facts.
   void look(CellId cell, std::uint64_t now);
   void on_hint(CellId cell, Hint hint, std::uint64_t now);
-  void on_probe(CellId cell, Found found, std::uint64_t now);
+  // What was found of a life that is over says nothing of the next one.
+  void on_probe(CellId cell, std::uint64_t incarnation, Found found, std::uint64_t now);
   void on_fence(CellId cell, std::uint32_t ballot, bool held, std::uint64_t now);
   void on_attached(CellId cell, std::uint64_t incarnation, std::uint64_t now);
   // An order to attach failed: that incarnation is not there.

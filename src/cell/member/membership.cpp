@@ -276,8 +276,11 @@ void Membership::obey(const MemberOrder& order) {
     case MemberOrder::What::probe:
       note_sign(order.cell, "", now_ns());
       reader_.forget(order.cell);  // its board too is looked at before we give an opinion
-      probes_.try_emplace(order.cell, parts_.layout, order.cell, parts_.kernel_pid(order.cell),
-                          clocks_.stood_ns(order.cell), parts_.sabotage.probe);
+      probes_.insert_or_assign(
+          order.cell, OpenProbe{order.number, Probe(parts_.layout, order.cell,
+                                                    parts_.kernel_pid(order.cell),
+                                                    clocks_.stood_ns(order.cell),
+                                                    parts_.sabotage.probe)});
       return;
     case MemberOrder::What::fence:
       return try_fence(order);

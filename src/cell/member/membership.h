@@ -164,7 +164,11 @@ class Membership final : private NodeFacts {
   BoardReader reader_;
   Board board_;      // as read last; not on the stack of each look
   Board announced_;  // as published last
-  std::map<CellId, Probe> probes_;
+  struct OpenProbe {
+    std::uint64_t incarnation;
+    Probe probe;
+  };
+  std::map<CellId, OpenProbe> probes_;
   std::map<CellId, std::uint64_t> switched_off_;  // until they are known off: when
   std::map<CellId, Loss> losing_;                 // dead, recovery under way
   std::uint64_t next_tick_ns_ = 0;

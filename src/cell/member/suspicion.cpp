@@ -35,15 +35,16 @@ bool Membership::is_sound(CellId cell) const {
 void Membership::run_probes(std::uint64_t now) {
   for (auto at = probes_.begin(); at != probes_.end();) {
     const CellId cell = at->first;
-    const bool is_dead = !is_live(core_.view()[cell]);
-    const auto found = is_dead ? std::nullopt : finding_of(cell, at->second, now);
+    const std::uint64_t incarnation = at->second.incarnation;
+    const bool is_dead = core_.view()[cell] != live_life(incarnation);
+    const auto found = is_dead ? std::nullopt : finding_of(cell, at->second.probe, now);
     if (!is_dead && !found) {
       ++at;
       continue;
     }
     at = probes_.erase(at);
     if (is_dead) continue;
-    core_.on_probe(cell, *found, now);
+    core_.on_probe(cell, incarnation, *found, now);
     if (*found != Found::guilty && !core_.has_open_ballot()) losing_.erase(cell);
   }
   obey_orders();

@@ -5,10 +5,14 @@
 //   open ID PATH FLAGS MODE HOME    close ID            read ID BYTES     write ID DATA
 //   pread ID OFFSET BYTES           pwrite ID OFFSET DATA                 lseek ID OFFSET WHENCE
 //   fstat ID                        ftruncate ID SIZE   fsync ID
+//   map MAP ID BYTES PROTECTION FLAGS OFFSET    anonymous MAP BYTES       unmap MAP    msync MAP
+//   peek MAP OFFSET BYTES   poke MAP OFFSET DATA    what can't be served is "error ERRNO"
+//   touch MAP OFFSET STORE  the same, as any program does it
 //   stat PATH   lstat PATH   mkdir PATH MODE   rmdir PATH   unlink PATH   rename FROM TO
 //   symlink TARGET PATH   readlink PATH   readdir PATH   chmod PATH MODE   utimens PATH A M   cell
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <map>
 #include <sstream>
@@ -94,6 +98,11 @@ class Filer {
       const std::int64_t accessed = number(line);
       return said(files_.utimens(path, accessed, number(line)));
     }
+    if (word == "map" || word == "anonymous") return map(word, line);
+    if (word == "unmap" || word == "msync" || word == "peek" || word == "poke" ||
+        word == "touch") {
+      return with_mapping(word, line);
+    }
     return with_file(word, line);
   }
 
@@ -153,6 +162,47 @@ class Filer {
     return "error 38";
   }
 
+  std::string map(const std::string& word, std::istringstream& line) {
+    const std::int64_t id = number(line);
+    hive::Result<hive::Mapping> mapped = hive::fail(hive::Code::bad_argument, "nothing");
+    if (word == "anonymous") {
+      mapped = session_.map_anonymous(static_cast<std::uint64_t>(number(line)));
+    } else {
+      const auto found = open_.find(number(line));
+      if (found == open_.end()) return "error 9";
+      const auto length = static_cast<std::uint64_t>(number(line));
+      const int protection = static_cast<int>(number(line));
+      const int flags = static_cast<int>(number(line));
+      mapped = found->second.mmap(length, protection, flags, number(line));
+    }
+    if (!mapped) return said(mapped.error());
+    mapped_.insert_or_assign(id, std::move(*mapped));
+    return "ok";
+  }
+
+  std::string with_mapping(const std::string& word, std::istringstream& line) {
+    const auto found = mapped_.find(number(line));
+    if (found == mapped_.end()) return "error 9";
+    hive::Mapping& mapping = found->second;
+    if (word == "unmap") {
+      mapped_.erase(found);
+      return "ok";
+    }
+    if (word == "msync") return said(mapping.msync(0, mapping.size()));
+    std::byte* const at = mapping.data() + number(line);
+    if (word == "touch") {
+      if (number(line) != 0) *static_cast<volatile std::byte*>(at) = std::byte{1};
+      return "ok " + std::to_string(static_cast<int>(*static_cast<volatile std::byte*>(at)));
+    }
+    if (word == "poke") {
+      const std::string data = text(line);
+      return said(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
+    }
+    std::string out(static_cast<std::size_t>(number(line)), '\0');
+    const auto done = hive::guarded([&] { std::memcpy(out.data(), at, out.size()); });
+    return done ? "ok " + hex(out) : said(done);
+  }
+
   std::string list(const std::string& path) {
     const auto list = files_.readdir(path);
     if (!list) return said(list.error());
@@ -166,6 +216,7 @@ class Filer {
   hive::Session session_;
   hive::FileSystem files_;
   std::map<std::int64_t, hive::File> open_;
+  std::map<std::int64_t, hive::Mapping> mapped_;
 };
 
 }  // namespace

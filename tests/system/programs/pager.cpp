@@ -41,8 +41,9 @@ struct Arguments {
 class Pager {
  public:
   Pager(hive::Session session, Arguments with)
-      : files_(session.files()),
-        cells_(session.cells().size()),
+      : session_(std::move(session)),
+        files_(session_.files()),
+        cells_(session_.cells().size()),
         with_(std::move(with)),
         random_(with_.seed),
         open_(with_.files),
@@ -71,7 +72,8 @@ class Pager {
         good = write(file, own * with_.pagers + with_.me);
       } else if (what < 96) {
         good = !cuts || note(open_[file]->ftruncate(
-                            static_cast<std::int64_t>(draw(with_.pages) * page_bytes + draw(9))));
+                            static_cast<std::int64_t>(draw(with_.pages) * page_bytes +
+                                                       draw(9) * sizeof(Word))));
       } else if (what < 98) {
         good = note(open_[file]->fsync());
       } else {
@@ -167,6 +169,7 @@ class Pager {
               << " of file " << file << ": " << std::hex << word << std::dec << std::endl;
   }
 
+  hive::Session session_;
   hive::FileSystem files_;
   const std::size_t cells_;
   const Arguments with_;
