@@ -276,7 +276,8 @@ void Membership::obey(const MemberOrder& order) {
     case MemberOrder::What::probe:
       note_sign(order.cell, "", now_ns());
       reader_.forget(order.cell);  // its board too is looked at before we give an opinion
-      probes_.insert_or_assign(
+      probes_.erase(order.cell);
+      probes_.emplace(
           order.cell, OpenProbe{order.number, Probe(parts_.layout, order.cell,
                                                     parts_.kernel_pid(order.cell),
                                                     clocks_.stood_ns(order.cell),
