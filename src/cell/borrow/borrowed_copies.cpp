@@ -106,6 +106,14 @@ void BorrowedFrames::hold_group(std::span<HeldFrame> frames) {
   }
 }
 
+// Borrowed frames are not mapped (page_cache.h, invariant 8).
+Result<void> BorrowedFrames::close_frames(std::span<const std::uint32_t> frames) {
+  std::vector<std::uint32_t> own;
+  std::ranges::copy_if(frames, std::back_inserter(own), [this](auto f) { return !is_slot(f); });
+  if (own.empty()) return {};
+  return parts_.own->close_frames(own);
+}
+
 void BorrowedFrames::lose_frames(std::span<const std::uint32_t> frames) {
   std::vector<std::uint32_t> own;
   std::ranges::copy_if(frames, std::back_inserter(own), [this](auto f) { return !is_slot(f); });

@@ -95,6 +95,7 @@ class BorrowedFrames final : public CacheFrames {
   bool are_frames_coming() const override { return parts_.own->are_frames_coming(); }
   bool find_more() override;
   void hold_frames(std::span<HeldFrame> frames) override;
+  Result<void> close_frames(std::span<const std::uint32_t> frames) override;
   void lose_frames(std::span<const std::uint32_t> frames) override;
   void renew_frames(std::vector<std::uint32_t>& frames) override;
   FramePlace place_of(std::uint32_t frame) const override;
