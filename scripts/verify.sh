@@ -22,6 +22,8 @@ echo '---- the campaign sees each defence that is turned off'
 HIVE_BUILD=build python3 -B tests/campaign/campaign_sabotage_test.py
 echo '---- every named point and every published structure'
 HIVE_BUILD=build PYTHONPATH=tests/system python3 -B tests/system/injection_test.py
+echo '---- files: every kind of operation meets every kill point'
+HIVE_BUILD=build python3 -B tests/system/files_concurrent_test.py --long FilesConcurrent
 echo '---- 2,000 faults that take effect, at least 50 of a kind and 10 at a point'
 python3 -B tests/campaign/long_campaign.py
 

@@ -181,6 +181,7 @@ bool Campaign::one_fault(Round& round, const Fault& fault) {
     round.load.order("quiet", fault.number);
     round.load.order("audit", fault.number);
     told["status_after"] = round.machine.status();
+    told["frames"] = round.machine.frames();
   }
   if (interrupted() != 0) return false;
   told["incarnations_after"] = round.machine.incarnations();

@@ -40,6 +40,11 @@ void Injector::hit(const Fault& fault, Random& random, Injection& injection) {
     done = kill_beside_a_slow_one(fault, random);
   } else if (name == "in-comeback") {
     done = kill_in_comeback(fault, random);
+  } else if (name == "drain") {
+    done = machine_.hive({"reboot", std::to_string(target), "--grace", "0", "--name",
+                          Machine::name}).status == 0;
+  } else if (name.rfind("disk-", 0) == 0) {
+    done = fail_disk(fault, kind->how, random);
   } else if (name == "monitor") {
     done = kill_monitor();
   } else if (name == "monitor-hang") {

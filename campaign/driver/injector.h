@@ -55,6 +55,8 @@ class Injector {
                Injection& injection);
   bool send_garbage(const Fault& fault, Random& random, Injection& injection);
   bool accuse(const Fault& fault, Random& random);
+  bool fail_disk(const Fault& fault, const std::string& how, Random& random);
+  std::uint64_t refused_by_disk(int cell) const;
   bool store_wildly(const Fault& fault, const std::string& what, Injection& injection);
 
   const Plan& plan_;

@@ -21,7 +21,11 @@ constexpr useconds_t notice_poll_us = 50'000;
 // How often a point may be passed without harm before the target dies there: those of its work it
 // passes again and again, the others a few times in a life at most.
 std::uint64_t draw_skip(const std::string& point, bool in_work, Random& random) {
-  if (!in_work || point == "task-start" || point.rfind("join-", 0) == 0) return 0;
+  // At most a few times a second under the load, or once in a life.
+  if (point == "reclaim" || point == "rename-named") return random.below(3);
+  if (point == "write-back" || point.rfind("file-", 0) == 0) return random.below(6);
+  if (!in_work || point == "task-start" || point == "flush") return 0;
+  if (point.rfind("join-", 0) == 0) return 0;
   return random.below(20);
 }
 
@@ -72,6 +76,8 @@ bool Injector::kill_at(const Fault& fault, const std::string& point, Random& ran
   }
   if (point == "task-start") {
     machine_.hive({"run", "--name", Machine::name, "--cell", armed, "--", "true"});
+  } else if (point == "flush") {
+    machine_.hive({"reboot", armed, "--grace", "0", "--name", Machine::name});
   } else if (point == "rpc-serve") {
     make_calls_to(fault.targets[0]);
   } else if (point == "decide") {
@@ -180,6 +186,26 @@ bool Injector::accuse(const Fault& fault, Random& random) {
 std::uint64_t Injector::voted_down_by(int cell) const {
   const Json counters = machine_.fault_json({"counters", std::to_string(cell)});
   return counters.is_object() ? counters.value("alerts_voted_down", std::uint64_t{0}) : 0;
+}
+
+std::uint64_t Injector::refused_by_disk(int cell) const {
+  const Json counters = machine_.fault_json({"counters", std::to_string(cell)});
+  return counters.is_object() ? counters.value("refused_by_disk", std::uint64_t{0}) : 0;
+}
+
+// For a while, in which something must have met it.
+bool Injector::fail_disk(const Fault& fault, const std::string& how, Random& random) {
+  const int cell = fault.targets[0];
+  const std::string name = std::to_string(cell);
+  const std::uint64_t before = refused_by_disk(cell);
+  if (!machine_.fault({"fail-disk", name, "--how", how})) return false;
+  ::usleep(static_cast<useconds_t>(random.between(20'000, 400'000)));
+  const std::uint64_t deadline_ns = monotonic_ns() + notice_ns_max;
+  while (refused_by_disk(cell) == before && monotonic_ns() < deadline_ns && interrupted() == 0) {
+    ::usleep(notice_poll_us);
+  }
+  const bool refused = refused_by_disk(cell) > before;
+  return machine_.fault({"fail-disk", name, "--how", "none"}) && refused;
 }
 
 bool Injector::store_wildly(const Fault& fault, const std::string& what, Injection& injection) {

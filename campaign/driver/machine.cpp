@@ -158,6 +158,12 @@ Json Machine::status() const {
   return status.is_object() ? status : Json();
 }
 
+Json Machine::frames() const {
+  const Done done = hive({"status", "--frames", "--json", "--name", name});
+  const Json told = Json::parse(done.output, nullptr, false);
+  return told.is_object() ? told.value("frames", Json::array()) : Json::array();
+}
+
 Json Machine::boot_record() const {
   std::ifstream file(options_.dir + "/run/" + name + "/machine.json");
   Json record = Json::parse(file, nullptr, false);

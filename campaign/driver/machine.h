@@ -77,6 +77,7 @@ class Machine {
   bool fault(Words arguments) const;
   Json fault_json(Words arguments) const;  // null when it was refused
   Json status() const;                     // null when nobody answers
+  Json frames() const;                     // what each cell has counted; an array
   Json boot_record() const;
   int monitor_pid() const;
   // The processes behind it; invalid when they are not there.

@@ -67,6 +67,7 @@ Evidence EvidenceReader::read(const Json& told) {
   const Json details = told.value("details", Json::object());
   evidence.killed_task = details.value("task", "");
   evidence.losses = told.value("losses", Json::array());
+  evidence.frames = told.value("frames", Json::array());
   evidence.status_after = told.value("status_after", Json());
   return evidence;
 }

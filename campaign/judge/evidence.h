@@ -49,6 +49,7 @@ struct Evidence {
   std::string killed_task;  // a component, by the driver alone
   Json losses = Json::array();
   Json status_after;
+  Json frames = Json::array();  // as each cell has counted them
 };
 
 // Reads logs on from where it was.

@@ -41,6 +41,7 @@ Json Judge::decide(const Json& told) {
   if (now.evidence.whole) judge_components(now);
   learn(now);
   judge_logs(now);
+  judge_files(now);
   judge_the_voted_out(now);
   if (now.evidence.whole) judge_accounts(now);
   take_times(now);

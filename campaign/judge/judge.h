@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "campaign/judge/evidence.h"
+#include "campaign/judge/files.h"
 #include "campaign/judge/pages.h"
 #include "campaign/judge/shared.h"
 
@@ -33,12 +34,17 @@ class Judge {
   void judge_error(Case& now, const Witnessed& by, const Event& event) const;
   void judge_audit(Case& now, const Witnessed& by, const Event& event);
   void judge_accounts(Case& now) const;
+  // judge_files.cpp
+  void judge_files(Case& now);
+  void judge_file_error(Case& now, const Witnessed& by, const Event& event) const;
+  void judge_old_file(Case& now, const Witnessed& by, const Event& event) const;
   void take_times(Case& now) const;
 
   const Plan plan_;
   EvidenceReader reader_;
   Pages pages_;
   Shared shared_;
+  Files files_;
 };
 
 }  // namespace hive::campaign

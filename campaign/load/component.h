@@ -51,5 +51,6 @@ class Component {
 std::unique_ptr<Component> make_worker(Setting& setting);
 std::unique_ptr<Component> make_witness(Setting& setting);
 std::unique_ptr<Component> make_dependent(Setting& setting);
+std::unique_ptr<Component> make_filer(Setting& setting);
 
 }  // namespace hive::campaign

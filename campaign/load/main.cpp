@@ -75,6 +75,7 @@ int run_component(const Plan& plan, const std::string& dir, const std::string& n
                                                            self - plan.components.data())))};
   auto component = self->role == Role::worker    ? make_worker(setting)
                    : self->role == Role::witness ? make_witness(setting)
+                   : self->role == Role::filer   ? make_filer(setting)
                                                  : make_dependent(setting);
   if (auto done = component->prepare(); !done) {
     return complain(name + ": " + done.error().message());

@@ -21,6 +21,14 @@
 //   witness    gap BEGIN END
 //   vandal     aim CLASS ADDRESS | blocked CLASS ADDRESS | stored CLASS ADDRESS
 //   workers    beat                                      every few milliseconds, whatever it is at
+//   filers     fstoring H I P V | fstored H I P V         version V of a page of its file on H
+//              fsyncing H I | fsynced H I
+//              fnaming HOW NAME NAME | fnamed HOW NAME NAME done|refused
+//              ferror OPERATION H I ERRNO                 H -1: of a name
+//              fforeign W H P WORD VALUE                  of no version of that page
+//              fpage F W H P LEAST MOST | fpage F W H !ERRNO    versions, as somebody sees them
+//              fnames F W D MASK|!ERRNO                   what is in a directory
+//              fold F H I ERRNO                           a descriptor from before the fault
 //   all        begin LIFE CELL I | quiet F | go F | end
 #pragma once
 
@@ -60,6 +68,17 @@ inline constexpr const char* aim = "aim";
 inline constexpr const char* blocked = "blocked";
 inline constexpr const char* stored = "stored";
 inline constexpr const char* beat = "beat";
+inline constexpr const char* storing = "fstoring";
+inline constexpr const char* stored_page = "fstored";
+inline constexpr const char* syncing = "fsyncing";
+inline constexpr const char* synced = "fsynced";
+inline constexpr const char* naming = "fnaming";
+inline constexpr const char* named = "fnamed";
+inline constexpr const char* file_error = "ferror";
+inline constexpr const char* foreign = "fforeign";
+inline constexpr const char* file_page = "fpage";
+inline constexpr const char* names = "fnames";
+inline constexpr const char* old_file = "fold";
 inline constexpr const char* begin = "begin";
 inline constexpr const char* quiet = "quiet";
 inline constexpr const char* go = "go";

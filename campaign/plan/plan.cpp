@@ -35,6 +35,8 @@ const char* role_name(Role role) {
       return "witness";
     case Role::dependent:
       return "dependent";
+    case Role::filer:
+      return "filer";
   }
   return "?";
 }
@@ -67,6 +69,7 @@ Plan make_plan(std::uint64_t seed, int cells) {
     const int other = static_cast<int>(random.below(static_cast<std::uint64_t>(cells - 1)));
     const int depends = cells == 1 ? cell : (other >= cell ? other + 1 : other);
     plan.components.push_back({"dependent" + number, Role::dependent, cell, {}, {}, {depends}});
+    plan.components.push_back({"filer" + number, Role::filer, cell, {}, {}, {}});
   }
   return plan;
 }

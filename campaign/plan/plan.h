@@ -2,11 +2,13 @@
 // works by it, and the judge computes from it who must survive a fault and what each may lose by
 // it.
 //
-// Each cell has three components:
+// Each cell has four components:
 //   worker     stores into its own area of the segments of several homes, in windows, and shares
 //              counters, mutexes, queues, streams with the others. Copes with every error.
 //   witness    touches memory, calls its own cell and the others, and notes how long it waited.
 //   dependent  loads plainly from the segments of `depends`: it ends if that cell does.
+//   filer      writes, syncs and names files on all homes (files.h), and keeps its cell short of
+//              frames. Copes with every error.
 // and is the home of three segments: `plain` (torn on loss), `undo` (rolled back on loss), `sync`.
 //
 //   plain, undo:  area of writer 0 | area of writer 1 | ... | area of the vandal   (area_pages
@@ -28,7 +30,7 @@ enum class SegmentKind : int { plain = 0, undo = 1, sync = 2 };
 inline constexpr int segment_kinds = 3;
 const char* segment_kind_name(int kind);
 
-enum class Role : int { worker = 0, witness = 1, dependent = 2 };
+enum class Role : int { worker = 0, witness = 1, dependent = 2, filer = 3 };
 const char* role_name(Role role);
 
 struct ComponentPlan {

@@ -22,11 +22,12 @@
 // Thread-safety: any thread. Reads and writes of one File at its offset happen one after the
 // other. What is cached is read in place, without a call. Every other call blocks for one round
 // trip to a cell, or several, and as long as the host's disk does. A read sees all that was
-// acknowledged before it began; beside a write of the same bytes it may see a part of that. Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO
-// (the same for an open file; or the disk fails), ETIMEDOUT (no answer in time; it may have
-// happened), ENOTCONN (the session is detached), EAGAIN (the cell has too many requests), EBUSY
-// (the name is on its way from one cell to another that does not answer), EMEDIUMTYPE (the disks
-// were written by a machine of another number of cells).
+// acknowledged before it began; beside a write of the same bytes it may see a part of that.
+// Errors of all calls, beside those of POSIX: EHOSTDOWN (names: the cell is down), EIO (the same
+// for an open file; or the disk fails), ETIMEDOUT (no answer in time; it may have happened),
+// ENOTCONN (the session is detached), EAGAIN (the cell has too many requests), EBUSY (the name is
+// on its way from one cell to another that does not answer), EMEDIUMTYPE (the disks were written
+// by a machine of another number of cells).
 #pragma once
 
 #include <cstddef>

@@ -94,7 +94,8 @@ void add_campaign(CLI::App& app, Context& context) {
       ->type_name("DIR");
   command
       ->add_option("--sabotage", arguments->sabotage,
-                   "Turn a defence off: firewall, discard, careful, fence, barrier")
+                   "Turn a defence off: firewall, discard, careful, fence, barrier; of files "
+                   "sequence, write-back, sync, generation")
       ->type_name("DEFENCE")
       ->check(CLI::IsMember(defence_names()));
   command->add_flag("--json", arguments->json, "As JSON");

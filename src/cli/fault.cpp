@@ -58,6 +58,8 @@ const std::vector<FaultKind> kinds = {
     {"hang-cell", "Make a cell's kernel hang", true, how, {"stop", "loop", "deadlock"}},
     {"fail-memory", "Make the memory of a cell's node fail", true},
     {"bad-frame", "Make the next memory test of a node fail, when it is started anew", false},
+    {"fail-disk", "Make the disk of a cell fail or be full; none takes it back", true, how,
+     {"io", "full", "none"}},
     {"wild-store", "Make a cell's kernel store to an address, or to a class of memory", true,
      where | seed | json},
     {"corrupt", "Have a cell's kernel corrupt what it publishes (see structures)", true,

@@ -14,6 +14,7 @@ namespace {
 
 // Deeper ones have paths that are too long anyway.
 constexpr std::size_t copy_depth_max = 2048;
+constexpr std::size_t shown_bytes_max = 60;  // of a path that has so many parts
 
 class TreeCopy {
  public:
@@ -38,7 +39,13 @@ class TreeCopy {
           {monitor::exit_failed, fmt::format("{}: No such file or directory", printable(from))});
     }
     const TreeInfo& info = **about;
-    if (info.is_special || depth > copy_depth_max) {
+    if (depth > copy_depth_max) {
+      return fails({monitor::exit_failed,
+                    fmt::format("more than {} directories in one another are not copied; those "
+                                "from here on: {}",
+                                copy_depth_max, printable(from.substr(0, shown_bytes_max)))});
+    }
+    if (info.is_special) {
       return fails(
           {monitor::exit_failed,
            fmt::format("{}: neither file, directory nor symbolic link", printable(from))});

@@ -39,6 +39,13 @@ enum class FaultPoint : std::uint32_t {
   join_taken,
   join_admit,
   file_step,
+  write_back,
+  reclaim,
+  file_sync,
+  file_open,
+  file_close,
+  rename_named,
+  flush,
   frame_loan,
   frame_borrow,
   frame_return,
@@ -52,7 +59,7 @@ struct FaultPointInfo {
   bool in_next_life = false;  // of a cell that comes back: armed in its next incarnation
 };
 
-inline constexpr std::array<FaultPointInfo, 25> fault_points{{
+inline constexpr std::array<FaultPointInfo, 32> fault_points{{
     {FaultPoint::rpc_serve, "rpc-serve", "it has served a call, and has not answered it"},
     {FaultPoint::firewall_open, "firewall-open", "pages are given, and not all of them open yet"},
     {FaultPoint::firewall_close, "firewall-close", "it is about to close pages that it has open"},
@@ -74,6 +81,13 @@ inline constexpr std::array<FaultPointInfo, 25> fault_points{{
     {FaultPoint::join_taken, "join-taken", "coming back: it has read that it was taken in", true},
     {FaultPoint::join_admit, "join-admit", "the recovery master: it has taken a cell in"},
     {FaultPoint::file_step, "file-step", "a change of files or names is about to take a step"},
+    {FaultPoint::write_back, "write-back", "pages of a file are on its disk, not known clean yet"},
+    {FaultPoint::reclaim, "reclaim", "frames have lost their pages, and have no others yet"},
+    {FaultPoint::file_sync, "file-sync", "fsync: pages are written, the disk is not synced yet"},
+    {FaultPoint::file_open, "file-open", "it has opened a file, and has not answered"},
+    {FaultPoint::file_close, "file-close", "it has closed a file, and has not answered"},
+    {FaultPoint::rename_named, "rename-named", "a name on its way is on both homes"},
+    {FaultPoint::flush, "flush", "it ends: files are to be flushed, and are not yet"},
     {FaultPoint::frame_loan, "frame-loan", "it has lent frames, and the borrower is not told yet"},
     {FaultPoint::frame_borrow, "frame-borrow", "it is told what it has borrowed, uses none of it"},
     {FaultPoint::frame_return, "frame-return", "frames that it had lent are back, and renewed"},

@@ -11,21 +11,24 @@
 namespace hive::machine {
 
 struct Sabotage {
-  bool firewall = false;  // pages that are given take stores, and committed ones stay open
-  bool discard = false;   // what the dead had open is neither torn nor rolled back
-  bool careful = false;   // remote reads check nothing, and a bus error in one is fatal
-  bool fence = false;     // a cell that was voted out is believed dead, and not switched off
-  bool barrier = false;   // nobody waits for the others in a recovery
-  bool probe = false;     // whose clock is late is guilty, whatever it waits for
-  bool takeover = false;  // no new monitor is started when the monitor has died
-  bool ties = false;      // tasks and kernel do not end with the power process
-  bool sequence = false;  // readers in place do not look at the number of the frame
+  bool firewall = false;    // pages that are given take stores, and committed ones stay open
+  bool discard = false;     // what the dead had open is neither torn nor rolled back
+  bool careful = false;     // remote reads check nothing, and a bus error in one is fatal
+  bool fence = false;       // a cell that was voted out is believed dead, and not switched off
+  bool barrier = false;     // nobody waits for the others in a recovery
+  bool probe = false;       // whose clock is late is guilty, whatever it waits for
+  bool takeover = false;    // no new monitor is started when the monitor has died
+  bool ties = false;        // tasks and kernel do not end with the power process
+  bool sequence = false;    // readers in place do not look at the number of the frame
+  bool write_back = false;  // dirty pages of files leave as if they were clean
+  bool sync = false;        // fsync answers before anything is on the disk
+  bool generation = false;  // content is lost without a new generation of its file
 
   struct Defence {
     const char* name;
     bool Sabotage::*off;
   };
-  static constexpr std::array<Defence, 9> defences() {
+  static constexpr std::array<Defence, 12> defences() {
     return {{{"firewall", &Sabotage::firewall},
              {"discard", &Sabotage::discard},
              {"careful", &Sabotage::careful},
@@ -34,7 +37,10 @@ struct Sabotage {
              {"probe", &Sabotage::probe},
              {"takeover", &Sabotage::takeover},
              {"ties", &Sabotage::ties},
-             {"sequence", &Sabotage::sequence}}};
+             {"sequence", &Sabotage::sequence},
+             {"write-back", &Sabotage::write_back},
+             {"sync", &Sabotage::sync},
+             {"generation", &Sabotage::generation}}};
   }
 
   // Turns the defence of this name off. False: there is none.

@@ -64,9 +64,11 @@ Outcome<machine::Sabotage> read_sabotage(const BootOptions& options) {
   machine::Sabotage sabotage;
   for (const std::string& name : options.sabotage) {
     if (sabotage.add(name)) continue;
-    return refuse(exit_usage, fmt::format("'{}' is no defence: firewall, discard, careful, fence "
-                                          "or barrier",
-                                          name));
+    std::string all;
+    for (const auto& defence : machine::Sabotage::defences()) {
+      all += (all.empty() ? "" : ", ") + std::string(defence.name);
+    }
+    return refuse(exit_usage, fmt::format("'{}' is no defence; there are {}", name, all));
   }
   if (!options.sabotage.empty() && !options.for_tests && !is_test_name(options.machine)) {
     return refuse(exit_usage,

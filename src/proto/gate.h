@@ -55,8 +55,8 @@ enum class GateOp : std::uint16_t {
   segment_store,    // args: segment, offset, bytes: stores the data of the slot there
   lock_open,   // args: segment, kind (LockKind); name -> object, page of the node, token, record
   lock_reset,  // args: object
-  page_give,  // args: pages; WantedPage each (pages.h): gives those that their frames still hold for
-              // reading -> how many
+  page_give,  // args: pages; WantedPage each (pages.h): gives those that their frames still hold
+              // for reading -> how many
   // Files (files.h). `name` and `target` are in the data of the request. Directories are named by
   // their number; they lie on the cell that is called. Answers with data say how many bytes in
   // values[2] and where in values[3]: an address in the cell's kernel memory, good until the slot

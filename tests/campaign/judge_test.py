@@ -199,5 +199,108 @@ class Judge(unittest.TestCase):
         self.assertIn("the cells do not agree on the live set", self.judge())
 
 
+class JudgeOfFiles(Judge):
+    """Filers on all three cells; the home of the files is cell 1, which dies, or cell 2, which lives."""
+
+    def setUp(self):
+        super().setUp()
+        self.plan["components"] += [{"name": f"filer{cell}", "role": 3, "cell": cell, "writes": [],
+                                     "shares": [], "depends": []} for cell in range(3)]
+        (self.dir / "plan.json").write_text(json.dumps(self.plan))
+        for cell in range(3):
+            self.logs[f"filer{cell}"] = ["100 begin 1 0 1", "200 go 0"]
+        self.ended["filer1"] = 75
+        self.evidence["frames"] = [{"cell": cell, "adds_up": True} for cell in range(3)]
+
+    def stored(self, home, *versions):
+        log = self.logs["filer0"]
+        log += [f"300 f{step} {home} 1 4 {v}" for v in versions for step in ("storing", "stored")]
+        return log
+
+    def seen(self, home, least, most, by=0):
+        self.logs[f"filer{by}"] += [f"8000 fpage 4 0 {home} 4 {least} {most}"]
+
+    def test_what_is_right_of_files_passes(self):
+        self.stored(1, 7, 8).extend(["310 fsyncing 1 1", "320 fsynced 1 1"])
+        self.stored(1, 9)
+        self.logs["filer0"] += ["330 fstoring 1 1 4 10", "340 ferror write 1 1 112"]
+        self.stored(2, 5, 6)
+        for by in (0, 2):
+            self.seen(1, 8, 10, by)
+            self.seen(2, 6, 6, by)
+        self.logs["filer0"] += ["8000 fold 4 1 1 5", "8000 fold 4 2 1 0"]
+        self.assertEqual(self.judge(), set())
+
+    def test_what_fsync_acknowledged_is_lost(self):
+        self.stored(1, 7, 8).extend(["310 fsyncing 1 1", "320 fsynced 1 1"])
+        self.seen(1, 7, 8)
+        self.assertIn("what fsync has acknowledged is lost", self.judge())
+
+    def test_what_was_stored_while_fsync_ran_may_be_lost(self):
+        self.stored(1, 7).append("305 fsyncing 1 1")
+        self.stored(1, 8).append("320 fsynced 1 1")
+        self.seen(1, 7, 7)
+        self.assertEqual(self.judge(), set())
+
+    def test_another_file_is_touched(self):
+        self.stored(2, 5, 6)
+        self.seen(2, 5, 6)
+        self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
+
+    def test_after_a_drain_all_is_there(self):
+        self.evidence["fault"]["kind"] = "drain"
+        self.stored(1, 7, 8)
+        self.seen(1, 7, 7)
+        self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
+
+    def test_bytes_of_another_page(self):
+        self.logs["filer2"] += ["8000 fforeign 0 2 4 17 123"]
+        self.assertIn("a file has bytes that nobody stored there", self.judge())
+
+    def test_two_see_different_files(self):
+        self.stored(1, 7, 8)
+        self.seen(1, 7, 7, 0)
+        self.seen(1, 8, 8, 2)
+        self.assertIn("survivors see different things in a file", self.judge())
+
+    def test_an_old_descriptor_that_works(self):
+        self.logs["filer0"] += ["8000 fold 4 1 1 0"]
+        self.assertIn("a descriptor of a file outlives its home", self.judge())
+
+    def test_an_old_descriptor_that_fails_without_need(self):
+        self.logs["filer0"] += ["8000 fold 4 2 1 5"]
+        self.assertIn("a descriptor of a file fails though its home lives", self.judge())
+
+    def test_an_error_of_a_home_that_lives(self):
+        self.logs["filer0"] += ["2000 ferror fsync 2 1 5"]
+        self.assertIn("a call on files fails that nothing stands in the way of", self.judge())
+
+    def test_a_disk_that_was_made_to_fail(self):
+        self.evidence["fault"] |= {"kind": "disk-full", "targets": [2]}
+        self.evidence["kernels"][1]["died_ns"] = 0
+        self.evidence["status_after"]["cells"][1]["incarnation"] = 1
+        self.ended.clear()
+        self.logs["filer0"] += ["2000 ferror fsync 2 1 28", "2000 ferror make -1 0 28"]
+        self.assertEqual(self.judge(), set())
+        self.logs["filer0"] += ["2000 ferror fsync 0 1 28"]
+        self.assertIn("a call on files fails that nothing stands in the way of", self.judge())
+
+    def test_names(self):
+        self.logs["filer0"] += ["300 fnaming make 1 1", "301 fnamed make 1 1 done",
+                                "302 fnaming make 2 2", "303 fnamed make 2 2 done",
+                                "304 fnaming move 2 9", "305 fnamed move 2 9 done",
+                                "306 fnaming remove 3 3", "307 ferror remove -1 0 112"]
+        self.logs["filer2"] += ["8000 fnames 4 0 0 2", "8000 fnames 4 0 1 2"]
+        self.assertEqual(self.judge(), set())
+        self.logs["filer2"][-1] = "8000 fnames 4 0 1 0"
+        self.assertIn("a name is not there that was made, or is there that was removed", self.judge())
+        self.logs["filer0"] += ["8000 fnames 4 0 1 2"]
+        self.assertIn("the names are not the same from every cell", self.judge())
+
+    def test_frames_that_do_not_add_up(self):
+        self.evidence["frames"][2]["adds_up"] = False
+        self.assertIn("the frames of a cell do not add up", self.judge())
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -27,7 +27,8 @@ class Filer:
         try:
             self.process.stdin.write(" ".join(map(str, words)) + "\n")
             self.process.stdin.flush()
-            answer = self.process.stdout.readline().split()
+            line = self.process.stdout.readline()
+            answer = line.split() if line.endswith("\n") else []  # it may end in the middle of one
         except OSError:
             answer = []
         if not answer:

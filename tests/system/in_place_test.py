@@ -25,8 +25,8 @@ class InPlace(MachineTest):
         return json.loads(self.machine.hive("fault", "counters", cell, "--name", "test",
                                             "--json").stdout)["gate_requests"]
 
-    def start_pagers(self, cells, how, operations, first_seed):
-        pagers = [self.start_program(cell, "pager", "/d", FILES, PAGES, i, len(cells), operations,
+    def start_pagers(self, cells, how, operations, first_seed, files=FILES, pages=PAGES):
+        pagers = [self.start_program(cell, "pager", "/d", files, pages, i, len(cells), operations,
                                      (first_seed + i) % (1 << 32), how)
                   for i, cell in enumerate(cells)]
         for pager in pagers:
@@ -42,11 +42,18 @@ class InPlace(MachineTest):
         pager.communicate()
         return dict(zip(words[::2], map(int, words[1::2])))
 
-    def mix(self, how, operations=3000):
+    def mix(self, how, operations=3000, **more):
         filer = Filer(self, 0)
         filer.mkdir("/d")
         return [self.outcome(pager)
-                for pager in self.start_pagers(range(CELLS), how, operations, seed())]
+                for pager in self.start_pagers(range(CELLS), how, operations, seed(), **more)]
+
+    def read_what_comes_and_goes(self):
+        """Of a file larger than the memory of its home, parts again and again, twice round. How many
+        words were wrong."""
+        outcomes = self.mix("read", 7000, files=1, pages=6000)
+        self.assertEqual(sum(outcome["errors"] for outcome in outcomes), 0)
+        return sum(outcome["wrong"] for outcome in outcomes)
 
     def test_what_is_cached_is_read_without_a_call(self):
         self.boot()
@@ -99,7 +106,11 @@ class InPlace(MachineTest):
 
     def test_who_believes_what_he_has_looked_up_reads_other_pages(self):
         self.boot("--sabotage", "sequence")
-        self.assertGreater(sum(outcome["wrong"] for outcome in self.mix("whole")), 0)
+        self.assertGreater(self.read_what_comes_and_goes(), 0)
+
+    def test_who_looks_at_the_frame_does_not(self):
+        self.boot()
+        self.assertEqual(self.read_what_comes_and_goes(), 0)
 
 
 if __name__ == "__main__":

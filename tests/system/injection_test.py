@@ -2,6 +2,7 @@
 corrupts what it publishes; it stores wildly, sends garbage, accuses others. Each time the others go
 on, and the machine is whole again."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import time
 import unittest
 
+from filer import Filer
 from machine import BUILD, MachineTest, WAIT_S, wait_for
 
 
@@ -87,6 +89,63 @@ class Points(Injection):
         self.assert_works(5)
         self.end()
 
+    def test_of_files(self):
+        """What a file is for that lies on the victim, made, read and flushed from there or elsewhere."""
+        self.machine.boot(3, "2M", "--tries", "0")
+        other = Filer(self, 0)
+
+        def file(path):
+            return other.open(path, os.O_RDWR | os.O_CREAT, 0o644, 1)
+
+        def touch(fd):
+            try:
+                other.pwrite(fd, bytes(5000), 0)
+                other.fsync(fd)
+            except OSError as failed:
+                self.assertIn(failed.errno, (errno.EHOSTDOWN, errno.EIO, errno.ETIMEDOUT))
+
+        def down(call, *arguments):
+            with self.assertRaises(OSError):
+                call(*arguments)
+
+        def read_much():
+            fd = file("/much")
+            with self.assertRaises(OSError):
+                other.ftruncate(fd, 64 << 20)
+                for at in range(0, 64 << 20, 1 << 16):
+                    other.pread(fd, 1 << 16, at)
+        self.die(1, "write-back", lambda: touch(file("/a")))
+        self.die(1, "file-sync", lambda: touch(file("/b")))
+        self.die(1, "file-open", lambda: down(file, "/c"))
+        fd = file("/d")
+        self.die(1, "file-close", lambda: other.close(fd))
+        self.die(1, "reclaim", read_much)
+        self.die(1, "flush", lambda: self.machine.hive("reboot", 1, "--name", "test", check=False))
+        other.end()
+        self.end()
+
+    def test_of_a_name_that_moves_between_homes(self):
+        """One of so many names moves to or from the victim."""
+        self.machine.boot(3)
+        other = Filer(self, 0)
+        for letter in "abcdefgh":
+            other.close(other.open(f"/{letter}", os.O_RDWR | os.O_CREAT, 0o644, 0))
+
+        def move():
+            for letter in "abcdefgh":
+                try:
+                    other.rename(f"/{letter}", f"/{letter}{letter}")
+                except OSError as failed:
+                    self.assertIn(failed.errno, (errno.EHOSTDOWN, errno.EIO, errno.ETIMEDOUT, errno.EBUSY))
+        self.die(1, "rename-named", move)
+        for letter in "abcdefgh":
+            def one_name():
+                names = other.readdir("/")
+                return (letter in names) != (letter + letter in names)
+            wait_for(one_name, f"one name of what was or is called {letter}")
+        other.end()
+        self.end()
+
     def test_of_agreement(self):
         self.machine.boot(5)
         self.die(4, "alert", self.kill(3))
@@ -140,7 +199,7 @@ class Points(Injection):
     def test_the_list_of_them(self):
         done = self.machine.hive("fault", "points", "--json")
         names = [point["name"] for point in json.loads(done.stdout)["points"]]
-        self.assertEqual(len(names), 21)
+        self.assertEqual(len(names), 28)
         people = self.machine.hive("fault", "points").stdout
         self.assertTrue(all(name in people for name in names))
 

@@ -155,7 +155,7 @@ Result<void> Kernel::make_home() {
   files_ = std::make_unique<FileService>(FileService::Parts{
       .self = config_.self, .incarnation = config_.incarnation,
       .disk = config_.disk_path(), .layout = config_.layout, .heap = *heap_, .rpc = *rpc_,
-      .content = *page_cache_, .home = *home_,
+      .content = *page_cache_, .home = *home_, .sabotage = config_.sabotage,
       .is_live = [this](CellId cell) { return membership_->live().has(cell); },
       .log = [this](const std::string& line) { log(line); }});
   auto gates = GateServer::create({.self = config_.self, .heap = &*heap_, .home = home_.get(),
@@ -190,7 +190,8 @@ Result<void> Kernel::make_cache() {
       {.heap = &*heap_, .frames = &*borrowed_, .node_frames = frames,
        .borrowed_frames = borrowed_frames_max(frames),
        .content_lost = [this](std::span<const FileNumber> files) { files_->begin_loss(files); },
-       .self = config_.self});
+       .self = config_.self,
+       .sabotage = {.write_back = config_.sabotage.write_back, .sync = config_.sabotage.sync}});
   if (!cache) return fail(cache.error());
   page_cache_ = std::move(*cache);
   home_->root()->page_cache = page_cache_->table_address();

@@ -35,6 +35,7 @@ int Kernel::run() {
       if (shutdown_deadline_ns_ != 0) continue_shutdown();
       look_whether_join_fails();
       start_monitor_if_due();
+      files_->settle_when_due();
       if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
       borrowed_->on_tick();
     });
@@ -165,6 +166,7 @@ void Kernel::continue_shutdown() {
 void Kernel::flush_files() {
   (void)home_->recall_lent();
   files_->stop();
+  machine::fault_point(machine::FaultPoint::flush);
   if (auto done = page_cache_->flush_all(flush_deadline_ns_); !done) {
     log("files could not be flushed: " + done.error().message());
   }

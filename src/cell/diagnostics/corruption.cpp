@@ -109,6 +109,52 @@ Pieces tags(const Memory& memory) {
   return found;
 }
 
+// Those that say something: what is free is not looked at.
+Pieces pfdats(const Memory& memory) {
+  Pieces found;
+  for (const PublishedPiece& head : all_of<PfdatTable>(memory)) {
+    const auto* table = reinterpret_cast<const PfdatTable*>(head.address);
+    const std::uint32_t pages = std::min(table->pages, memory.layout.user_pages());
+    for (std::uint32_t page = 0; page < pages; ++page) {
+      if (table->at(page).state.load() == FrameState::free) continue;
+      found.push_back(piece(reinterpret_cast<std::uint64_t>(&table->at(page)), sizeof(Pfdat)));
+    }
+  }
+  return found;
+}
+
+Pieces cache_entries(const Memory& memory) {
+  using Entry = Changing<CacheEntry>;
+  Pieces found;
+  for (const PublishedPiece& head : all_of<CacheTableHead>(memory)) {
+    const auto* table = reinterpret_cast<const CacheTableHead*>(head.address);
+    if (table->frames != memory.layout.user_pages()) continue;  // it was corrupted before
+    const std::uint64_t first =
+        head.address + cache_table_bytes(table->frames) - table->frames * sizeof(Entry);
+    for (std::uint32_t frame = 0; frame < table->frames; ++frame) {
+      const std::uint64_t address = first + frame * sizeof(Entry);
+      const auto& entry = reinterpret_cast<const Entry*>(address)->unchecked();
+      if (entry.file != 0) found.push_back(piece(address, sizeof(Entry)));
+    }
+  }
+  return found;
+}
+
+Pieces cache_chains(const Memory& memory) {
+  Pieces found;
+  for (const PublishedPiece& head : all_of<CacheTableHead>(memory)) {
+    const auto* table = reinterpret_cast<const CacheTableHead*>(head.address);
+    if (table->frames != memory.layout.user_pages()) continue;
+    const std::uint64_t first = head.address + sizeof(CacheTableHead);
+    for (std::uint32_t i = 0; i + 1 < cache_buckets(table->frames); i += 2) {
+      const auto* buckets = reinterpret_cast<const CacheBucket*>(first) + i;
+      if (buckets[0].load() == no_frame && buckets[1].load() == no_frame) continue;
+      found.push_back(piece(first + i * sizeof(CacheBucket), word_bytes));
+    }
+  }
+  return found;
+}
+
 PublishedPiece of_header(const Memory& memory, std::size_t offset, std::uint64_t bytes) {
   return piece(header_of(memory) + offset, bytes);
 }
@@ -144,6 +190,9 @@ std::vector<PublishedStructure> make_structures() {
        }},
       {"frames", "the counts of its frames, by what they are used for", false,
        [](const Memory& m) { return all_of<PfdatTable>(m); }},
+      {"pfdats", "what its frames hold, one by one", false, &pfdats},
+      {"cache-entries", "which frames the pages of files are in", false, &cache_entries},
+      {"cache-chains", "the chains of the table of its page cache", false, &cache_chains},
       {"cache", "the head of the table of its page cache", false,
        [](const Memory& m) { return all_of<CacheTableHead>(m); }},
       {"names", "the list of its segments, with their names", true,

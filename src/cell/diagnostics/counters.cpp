@@ -10,6 +10,7 @@
 #include "cell/home/home.h"
 #include "cell/member/membership.h"
 #include "cell/rpc/rpc_endpoint.h"
+#include "machine/disk_fault.h"
 
 namespace hive::cell {
 namespace {
@@ -70,6 +71,7 @@ Json count_all(const Countable& parts) {
                                  : 0},
           {"alerts", parts.membership.alerts()},
           {"alerts_voted_down", parts.membership.alerts_voted_down()},
+          {"refused_by_disk", machine::disk_refusals()},
           {"gate_requests", parts.gates.stats().served},
           {"garbage_requests", parts.gates.stats().garbage}};
 }

@@ -8,6 +8,7 @@
 //   blocked_stores  by the firewall of this home, of tasks
 //   alerts          accusations raised by this cell; alerts_voted_down: ballots that came to
 //                   nothing, whoever had opened them
+//   refused_by_disk   calls of the host's disk that were made to fail (machine/disk_fault.h)
 //   garbage_requests  calls of tasks that made no sense
 #pragma once
 

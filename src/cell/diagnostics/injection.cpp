@@ -9,6 +9,7 @@
 #include "cell/diagnostics/bad_messages.h"
 #include "cell/diagnostics/counters.h"
 #include "cell/diagnostics/stray_store.h"
+#include "machine/disk_fault.h"
 #include "machine/fault_point.h"
 
 namespace hive::cell {
@@ -59,6 +60,7 @@ Result<Injection::Fault> Injection::inject(const Json& request) {
   if (kind == "accuse") return accuse(request);
   if (kind == "garbage") return bad_messages(request);
   if (kind == "kill-at") return kill_at(request);
+  if (kind == "fail-disk") return fail_disk(request.value("how", "io"));
   if (kind == "structures") return structures();
   if (kind == "counters") return counters();
   return fail(Code::bad_argument, "no such fault");
@@ -151,6 +153,19 @@ Result<Injection::Fault> Injection::kill_at(const Json& request) {
   Fault fault;
   fault.act = [armed = point ? point->point : machine::FaultPoint::none, skip] {
     machine::arm_fault_point(armed, skip);
+  };
+  return fault;
+}
+
+Result<Injection::Fault> Injection::fail_disk(const std::string& how) {
+  if (how != "full" && how != "io" && how != "none") {
+    return fail(Code::bad_argument, "no such fault");
+  }
+  Fault fault;
+  fault.act = [wanted = how == "full" ? machine::DiskFault::full
+                        : how == "io" ? machine::DiskFault::io
+                                      : machine::DiskFault::none] {
+    machine::set_disk_fault(wanted);
   };
   return fault;
 }

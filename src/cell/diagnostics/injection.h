@@ -62,6 +62,7 @@ class Injection {
   Result<Fault> accuse(const Json& request) const;
   Result<Fault> bad_messages(const Json& request) const;
   static Result<Fault> kill_at(const Json& request);
+  static Result<Fault> fail_disk(const std::string& how);
   Fault structures() const;
   Fault counters() const;
   PublishedMemory published() const;

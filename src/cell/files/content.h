@@ -34,8 +34,8 @@ inline constexpr std::size_t content_call_bytes_max = 64 << 10;
 inline constexpr std::uint64_t content_bytes_max = (std::uint64_t{1} << 44) - 4096;
 inline constexpr std::uint64_t content_wait_max_ns = 30 * ns_per_s;
 
-// Thread-safe. All calls but write_now(), size(), record(), set_generation() may block for as long as the
-// host's disk does: they belong on workers, never on the receive loop. Writes, appends and
+// Thread-safe. All calls but write_now(), size(), record(), set_generation() may block for as long
+// as the host's disk does: they belong on workers, never on the receive loop. Writes, appends and
 // truncations of one file happen one after the other; a read beside a write may see a part of it.
 class FileContent {
  public:

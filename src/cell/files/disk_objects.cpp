@@ -12,6 +12,7 @@
 
 #include "base/time.h"
 #include "cell/files/disk_store.h"
+#include "machine/disk_fault.h"
 
 namespace hive::cell {
 namespace {
@@ -169,6 +170,9 @@ Result<void> DiskStore::sync_directory(FileNumber directory) const {
 Result<void> DiskStore::make_content(FileNumber number, std::uint32_t mode) {
   constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
   file_step();
+  if (const int refused = machine::disk_refuses(machine::DiskUse::make); refused != 0) {
+    return fail_errno(refused);
+  }
   const UniqueFd file(::openat(files_.get(), text(number).c_str(), flags, 0600));
   if (!file) return fail_errno(errno);
   return set_mode(number, mode);

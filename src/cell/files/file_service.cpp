@@ -26,8 +26,7 @@ void FileService::stop() {
 }
 
 void FileService::run(const std::shared_ptr<Gate>& gate, const TakenRequest& taken) {
-  const std::uint64_t again_ns = settle_again_ns_.load(std::memory_order_relaxed);
-  if (again_ns != 0 && now_ns() >= again_ns) settle();
+  settle_when_due();
   if (write_at_once(gate, taken)) return;
   const bool posted = pool_.post([this, gate, taken] {
     const Request request{gate, taken};

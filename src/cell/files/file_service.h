@@ -31,6 +31,7 @@
 #include "cell/files/open_files.h"
 #include "cell/gate/file_requests.h"
 #include "cell/home/home.h"
+#include "machine/sabotage.h"
 
 namespace hive::cell {
 
@@ -47,6 +48,7 @@ class FileService final : public FileRequests {
     RpcEndpoint& rpc;
     ContentSource& content;
     Home& home;
+    machine::Sabotage sabotage{};
     std::function<bool(CellId)> is_live;
     std::function<void(const std::string& line)> log;
   };
@@ -67,6 +69,9 @@ class FileService final : public FileRequests {
   void remove_client(ClientId client);
   // Any thread; does not block. Tries anew what waits for other homes.
   void settle();
+
+  // Any thread, once in a while; does not block. What has waited for its time is tried anew.
+  void settle_when_due();
 
   // What these frames hold is lost: whoever could store there has died. Who has one of the files
   // open sees an error from now on; nobody opens it before its generation has gone up, on the
@@ -161,7 +166,7 @@ class FileService final : public FileRequests {
                                          // for a name here
   std::set<std::string> in_hand_;        // guarded by hand_mutex_: what a request settles itself
   std::atomic<bool> settle_posted_{false};
-  std::atomic<std::uint64_t> settle_again_ns_{0};  // not zero: when next somebody asks after that
+  std::atomic<std::uint64_t> settle_again_ns_{0};  // not zero: when what waits is tried anew
   WorkPool pool_{file_threads_max, file_queue_max};
   WorkPool settler_{1, file_queue_max};
 };

@@ -7,9 +7,13 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "machine/disk_fault.h"
 
 namespace hive::cell {
 namespace {
+
+using machine::DiskUse;
+using machine::disk_refuses;
 
 constexpr int interruptions_max = 1000;
 
@@ -27,6 +31,9 @@ Result<std::unique_ptr<FileBacking>> HostFile::open(const std::string& path) {
 }
 
 Result<std::size_t> HostFile::pread(std::uint64_t offset, std::span<std::byte> out) {
+  if (const int refused = disk_refuses(DiskUse::read); refused != 0) {
+    return failure(refused, "the host's file can not be read");
+  }
   std::size_t done = 0;
   for (int interruptions = 0; done < out.size();) {
     const ssize_t got = ::pread(fd_.get(), out.data() + done, out.size() - done,
@@ -40,6 +47,9 @@ Result<std::size_t> HostFile::pread(std::uint64_t offset, std::span<std::byte> o
 }
 
 Result<void> HostFile::pwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (const int refused = disk_refuses(DiskUse::write); refused != 0) {
+    return failure(refused, "the host's file can not be written");
+  }
   std::size_t done = 0;
   for (int interruptions = 0; done < bytes.size();) {
     const ssize_t put = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done,
@@ -53,11 +63,16 @@ Result<void> HostFile::pwrite(std::uint64_t offset, std::span<const std::byte> b
 }
 
 Result<void> HostFile::fdatasync() {
-  if (::fdatasync(fd_.get()) == 0) return {};
-  return failure(errno, "the host's file can not be synced");
+  int refused = disk_refuses(DiskUse::other);
+  if (refused == 0 && ::fdatasync(fd_.get()) != 0) refused = errno;
+  if (refused == 0) return {};
+  return failure(refused, "the host's file can not be synced");
 }
 
 Result<void> HostFile::truncate(std::uint64_t bytes) {
+  if (const int refused = disk_refuses(DiskUse::other); refused != 0) {
+    return failure(refused, "the host's file can not be truncated");
+  }
   for (int interruptions = 0; ::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0;) {
     if (errno == EINTR && ++interruptions < interruptions_max) continue;
     return failure(errno, "the host's file can not be truncated");

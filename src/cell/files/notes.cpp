@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "machine/disk_fault.h"
+
 namespace hive::cell {
 namespace {
 
@@ -70,6 +72,9 @@ Result<Notes> Notes::open(int parent, const char* name) {
 Result<void> Notes::write(const std::string& name, const std::string& text) {
   const std::string fresh = scratch();
   file_step();
+  if (const int refused = machine::disk_refuses(machine::DiskUse::make); refused != 0) {
+    return fail_errno(refused);
+  }
   if (::symlinkat(text.c_str(), directory(), fresh.c_str()) != 0) return fail_errno(errno);
   file_step();
   if (::renameat(directory(), fresh.c_str(), directory(), name.c_str()) == 0) return {};

@@ -70,6 +70,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   struct Sabotage {
     bool sequence = false;    // frames change hands without a new number
     bool write_back = false;  // dirty pages leave as if they were clean
+    bool sync = false;        // flush() does nothing
   };
   struct Parts {
     TaggedHeap* heap = nullptr;     // outlives the cache

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cell/files/page_cache.h"
+#include "machine/fault_point.h"
 
 namespace hive::cell {
 
@@ -201,6 +202,7 @@ PageCache::Frames PageCache::take_from_mappings(Lock& lock,
   Frames renewed(frames.begin(), frames.end());
   lock.unlock();
   if (!parts_.sabotage.sequence) parts_.frames->lose_frames(frames);
+  machine::fault_point(machine::FaultPoint::reclaim);
   parts_.frames->renew_frames(renewed);
   lock.lock();
   return renewed;
@@ -210,6 +212,8 @@ void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::ui
   Page& page = pages_[frame];
   HIVE_CHECK(page.state == PageState::moving);
   note_miss_locked(file, page_number);
+  // A table that has lost a dirty page would have us write an old one over a new one.
+  HIVE_CHECK(!file.dirty.contains(page_number));
   page = {};
   page.file = &file;
   page.page = page_number;

@@ -121,6 +121,8 @@ PageCache::Frames PageCache::ready_run_locked(File& file, std::uint32_t page,
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto frame = table_.find(file.number, page + i);
     if (!frame || pages_[*frame].state != PageState::ready || pages_[*frame].lost) break;
+    // Others can store into the table if our memory is not sound: rather none than other bytes.
+    HIVE_CHECK(pages_[*frame].file == &file && pages_[*frame].page == page + i);
     run.push_back(*frame);
   }
   return run;

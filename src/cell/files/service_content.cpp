@@ -24,9 +24,11 @@ void add_cached(const ContentStatus& cached, proto::FileStatus& status) {
 }  // namespace
 
 FileService::Answer FileService::open(DiskStore& store, const Request& request) {
-  const auto handle = open_.open(store, request.client(), request.arg(0));
-  // Perhaps the disk did not take the new generation.
-  if (!handle && open_.is_losing(request.arg(0))) post_losing(request.arg(0));
+  auto handle = open_.open(store, request.client(), request.arg(0));
+  // It waits for the new generation, which the disk may not have taken before.
+  if (!handle && open_.is_losing(request.arg(0)) && finish_losing(request.arg(0))) {
+    handle = open_.open(store, request.client(), request.arg(0));
+  }
   if (!handle) return fail(handle.error());
   const auto opened = open_.find(request.client(), *handle);
   Result<void> ready;
@@ -37,6 +39,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
   }
   // One that has ended meanwhile was closed before this: nobody else would close it.
   if (request.gate->is_retired()) ready = fail_errno(EBADF);
+  machine::fault_point(machine::FaultPoint::file_open);
   if (ready) {
     return GateValues{*handle, opened->content->size(), opened->content->record(),
                       opened->generation};
@@ -50,6 +53,7 @@ FileService::Answer FileService::open(DiskStore& store, const Request& request) 
 FileService::Answer FileService::close(DiskStore& store, const Request& request) {
   const auto nameless = open_.close(request.client(), request.arg(0));
   if (!nameless) return fail(nameless.error());
+  machine::fault_point(machine::FaultPoint::file_close);
   bury_files(store, *nameless);
   return GateValues{};
 }

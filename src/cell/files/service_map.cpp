@@ -1,6 +1,7 @@
 // Files that tasks have mapped, and pages that are lost with those who could store to them.
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <set>
 
 #include "cell/files/file_service.h"
@@ -8,6 +9,14 @@
 namespace hive::cell {
 
 using proto::view_block_pages;
+
+namespace {
+
+// One at a time raises a generation, so that none goes up twice for one loss: who has opened the
+// file in between would see an error for nothing.
+std::mutex losing_mutex;
+
+}  // namespace
 
 FileService::Answer FileService::map(const Request& request) {
   const auto opened = open_.find(request.client(), request.arg(0));
@@ -69,6 +78,7 @@ Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Ope
 // --- loss ---------------------------------------------------------------------------------------
 
 void FileService::lose_pages(std::span<const HeldFrame> frames) {
+  if (parts_.sabotage.generation) return;
   std::set<FileNumber> files;
   for (const HeldFrame& held : frames) files.insert(held.file);
   for (const FileNumber file : files) open_.begin_losing(file);
@@ -83,7 +93,6 @@ void FileService::begin_loss(std::span<const FileNumber> files) {
 
 void FileService::post_losing(FileNumber number) {
   (void)pool_.post([this, number] {
-    if (!open_.is_losing(number)) return;
     if (auto done = finish_losing(number); !done) {
       parts_.log("a file that has lost content can not be opened yet: " + done.error().message());
     }
@@ -91,6 +100,8 @@ void FileService::post_losing(FileNumber number) {
 }
 
 Result<void> FileService::finish_losing(FileNumber number) {
+  const std::scoped_lock lock(losing_mutex);
+  if (!open_.is_losing(number)) return {};
   const auto disk = store();
   if (!disk) return fail(disk.error());
   if (auto dropped = parts_.content.drop_doubted(number); !dropped) return dropped;

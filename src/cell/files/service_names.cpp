@@ -127,6 +127,7 @@ Result<FileEntry> FileService::remove_far_directory(DiskStore& store, FileNumber
   } else {
     // What did not answer may still do it: then the note is settled later.
     if (error == ENOTEMPTY) (void)store.forget(*entry);
+    if (error != ENOTEMPTY) settle_again_ns_.store(now_ns() + ns_per_s);
     done = fail(removed.error());
   }
   let_go(*entry);
@@ -185,6 +186,7 @@ Result<void> FileService::move(DiskStore& store, FileNumber from, const std::str
       {.kind = FileOrderKind::take_over, .entry = *entry, .directory = to, .name = to_name});
   Result<void> done;
   if (taken) {
+    machine::fault_point(machine::FaultPoint::rename_named);
     done = store.end_move(*entry, true);
   } else {
     const int error = errno_of(taken.error());

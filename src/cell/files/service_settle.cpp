@@ -44,6 +44,7 @@ Result<std::uint64_t> FileService::carry_out(DiskStore& store, CellId from,
       if (auto here = check_place(order.directory, order.name); !here) return fail(here.error());
       const auto replaced = store.take_over(order.directory, order.name, entry);
       if (!replaced) return fail(replaced.error());
+      machine::fault_point(machine::FaultPoint::rename_named);
       // Not here: this thread never waits for another cell.
       if (*replaced && (*replaced)->home == self_) (void)lost_name(store, **replaced);
       if (*replaced && (*replaced)->home != self_) settle();
@@ -69,6 +70,11 @@ void FileService::settle() {
   if (!settler_.post([this] { settle_all(); })) settle_posted_.store(false);
 }
 
+void FileService::settle_when_due() {
+  const std::uint64_t due_ns = settle_again_ns_.load(std::memory_order_relaxed);
+  if (due_ns != 0 && now_ns() >= due_ns) settle();
+}
+
 void FileService::settle_all() {
   settle_posted_.store(false);
   settle_again_ns_.store(0);
@@ -77,7 +83,10 @@ void FileService::settle_all() {
   bool is_done = true;
   for (const Pending& pending : (*disk)->unsettled()) {
     if (settler_.stopped()) return;
-    if (!take_in_hand(pending.entry)) continue;  // a request does it
+    if (!take_in_hand(pending.entry)) {  // a request does it, or leaves it to us
+      is_done = false;
+      continue;
+    }
     is_done = settle(**disk, pending) && is_done;
     let_go(pending.entry);
   }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "cell/files/page_cache.h"
+#include "machine/fault_point.h"
 
 namespace hive::cell {
 
@@ -111,6 +112,7 @@ Result<void> PageCache::write_frames_of(Lock& lock, const Batch& batch, std::siz
   if (!done) return done;
   lock.unlock();
   done = batch.file->backing->pwrite(std::uint64_t{batch.first_page} * page_bytes + begin, bytes);
+  machine::fault_point(machine::FaultPoint::write_back);
   lock.lock();
   return done;
 }
@@ -172,6 +174,7 @@ void PageCache::stamp(Lock& lock, File& file) {
 // --- flush --------------------------------------------------------------------------------------
 
 Result<void> PageCache::flush(File& file) {
+  if (parts_.sabotage.sync) return {};
   Lock lock(mutex_);
   const std::uint64_t since_max = last_count_;
   auto done = write_dirty(lock, file, since_max);
@@ -236,6 +239,7 @@ Result<void> PageCache::sync(Lock& lock, File& file) {
   file.syncing = true;
   const std::uint64_t before = last_count_;
   lock.unlock();
+  machine::fault_point(machine::FaultPoint::file_sync);
   const auto done = file.backing->fdatasync();
   lock.lock();
   file.syncing = false;

@@ -60,7 +60,7 @@ void Ballots::on_probe(CellId cell, bool guilty, std::uint64_t now) {
   a.is_probing = false;
   const bool is_distrusted = now < a.distrusted_until_ns;
   if (!a.is_open) {
-    // Others may not know of its false alarms; that we believe nothing it does is no alarm of ours.
+    // Others may not know of its false alarms: to call it to account is no alarm of ours.
     if (guilty || is_distrusted) accuse(cell, guilty ? a.hint : Hint::false_alarms, now);
     return;
   }

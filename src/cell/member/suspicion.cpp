@@ -1,4 +1,4 @@
-// How the detector finds out about another cell: it inspects each in turn, and probes the suspected.
+// How the detector finds out about others: it inspects each in turn, and probes the suspected.
 #include <optional>
 
 #include "base/time.h"

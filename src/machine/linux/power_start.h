@@ -3,8 +3,8 @@
 //
 //   hive-node NODE namespaces|processes|untied KERNEL [ARGUMENT...]
 //
-// namespaces: tasks in a PID namespace where the host allows it; processes: each tied to its parent;
-// untied: to nobody, for a test.
+// namespaces: tasks in a PID namespace where the host allows it; processes: each tied to its
+// parent; untied: to nobody, for a test.
 #pragma once
 
 #include <cstdint>

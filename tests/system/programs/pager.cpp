@@ -7,7 +7,8 @@
 // them, and that versions of the others only go up. File i lies on cell i modulo the cells.
 //   whole   the files have been written whole by somebody: no word is zero, no version goes back
 //   cut     they are also truncated: words may be zero, and versions go back
-//   read    as whole, but it only reads
+//   read    as whole, but it only reads: some pages again and again, then others, and in the end
+//           those that it began with
 // First writes its part of the files, and says "ready"; goes on with the next line of its input.
 // At the end: "reads N wrong N errors N".
 #include <algorithm>
@@ -29,6 +30,8 @@ using Word = std::uint64_t;
 constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t page_words = page_bytes / sizeof(Word);
 constexpr std::uint64_t run_max = 20;    // pages of one read
+constexpr std::uint64_t span_pages = 200;  // that are read again and again
+constexpr std::uint64_t span_reads = 100;
 constexpr int opens_max = 3000;          // while a cell is down
 constexpr auto open_pause = std::chrono::milliseconds(10);
 
@@ -121,7 +124,9 @@ class Pager {
   }
 
   bool read(std::uint64_t file) {
-    const std::uint64_t page = draw(with_.pages);
+    const std::uint64_t page =
+        with_.how == "read" ? (reads_ / span_reads * span_pages + draw(span_pages)) % with_.pages
+                            : draw(with_.pages);
     const std::uint64_t skip = draw(3) == 0 ? draw(page_words) : 0;
     const std::uint64_t pages = 1 + draw(draw(4) == 0 ? run_max : 2);
     std::vector<Word> words(pages * page_words - skip, ~Word{0});
