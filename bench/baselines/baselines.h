@@ -27,6 +27,8 @@ double list_walk(const Arguments& arguments);  // of `size` elements of 64 bytes
 double protect_pair(const Arguments& arguments);
 // FALLOC_FL_PUNCH_HOLE of `size` pages that another process has mapped.
 double punch(const Arguments& arguments);
+// `size` pages allocated in a memfd, and punched out of it again.
+double allocate(const Arguments& arguments);
 
 // A store to a closed page, caught by a signal handler that steps over it.
 double blocked_store(const Arguments& arguments);

@@ -61,4 +61,16 @@ double punch(const Arguments& arguments) {
   });
 }
 
+double allocate(const Arguments& arguments) {
+  const auto pages = static_cast<std::uint64_t>(arguments.size);
+  const Fenced fenced(pages);
+  if (!fenced.made() || !fenced.punch(0, pages)) return -1;
+  run_on(arguments.own_processor);
+  bool sound = true;
+  const double ns = median_batch_ns(arguments.count, [&] {
+    sound = sound && fenced.refill(0, pages) && fenced.punch(0, pages);
+  });
+  return sound ? ns : -1;
+}
+
 }  // namespace baseline

@@ -21,6 +21,7 @@ constexpr Entry entries[] = {
     {"list", baseline::list_walk},
     {"protect", baseline::protect_pair},
     {"punch", baseline::punch},
+    {"allocate", baseline::allocate},
     {"blocked-store", baseline::blocked_store},
     {"page-fault", baseline::page_fault},
     {"file-fault", baseline::file_fault},

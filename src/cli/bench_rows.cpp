@@ -165,6 +165,11 @@ void add_firewall(std::vector<BenchRow>& rows) {
                     firewall("firewall.takeback", pages, punches),
                     baseline("punch", punches, true, pages), std::nullopt, true});
   }
+  for (const auto& [pages, pairs, punches] : sizes) {
+    rows.push_back({fmt::format("frame.borrow_return.{}", pages), "memfd: allocate, punch",
+                    firewall("frame.borrow_return", pages, punches),
+                    baseline("allocate", punches, true, pages), std::nullopt, true});
+  }
 }
 
 void add_tasks(std::vector<BenchRow>& rows) {

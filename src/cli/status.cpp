@@ -134,6 +134,9 @@ int frames(const StatusArguments& arguments, const Machine& machine) {
     for (const auto& [state, count] : states.items()) {
       text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count.dump(), printable(state));
     }
+    if (const auto borrowed = cell.value("borrowed", std::uint64_t{0}); borrowed > 0) {
+      text += fmt::format("; {} borrowed", borrowed);
+    }
     const bool adds_up = cell.value("adds_up", false);
     is_sound = is_sound && adds_up;
     table.add({std::to_string(number_of(cell, "cell", -1)), number_or_dash(cell, "frames"),

@@ -46,6 +46,10 @@ enum class FaultPoint : std::uint32_t {
   file_close,
   rename_named,
   flush,
+  frame_loan,
+  frame_borrow,
+  frame_return,
+  frame_take,
 };
 
 struct FaultPointInfo {
@@ -55,7 +59,7 @@ struct FaultPointInfo {
   bool in_next_life = false;  // of a cell that comes back: armed in its next incarnation
 };
 
-inline constexpr std::array<FaultPointInfo, 28> fault_points{{
+inline constexpr std::array<FaultPointInfo, 32> fault_points{{
     {FaultPoint::rpc_serve, "rpc-serve", "it has served a call, and has not answered it"},
     {FaultPoint::firewall_open, "firewall-open", "pages are given, and not all of them open yet"},
     {FaultPoint::firewall_close, "firewall-close", "it is about to close pages that it has open"},
@@ -84,6 +88,10 @@ inline constexpr std::array<FaultPointInfo, 28> fault_points{{
     {FaultPoint::file_close, "file-close", "it has closed a file, and has not answered"},
     {FaultPoint::rename_named, "rename-named", "a name on its way is on both homes"},
     {FaultPoint::flush, "flush", "it ends: files are to be flushed, and are not yet"},
+    {FaultPoint::frame_loan, "frame-loan", "it has lent frames, and the borrower is not told yet"},
+    {FaultPoint::frame_borrow, "frame-borrow", "it is told what it has borrowed, uses none of it"},
+    {FaultPoint::frame_return, "frame-return", "frames that it had lent are back, and renewed"},
+    {FaultPoint::frame_take, "frame-take", "it is about to take what nobody gave back"},
 }};
 
 inline std::optional<FaultPointInfo> find_fault_point(std::string_view name) {

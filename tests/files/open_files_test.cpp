@@ -125,6 +125,23 @@ TEST_F(FilesOpen, ANewGenerationEndsOldHandlesOnly) {
   EXPECT_TRUE(open.close(one, *old)) << "it can be closed";
 }
 
+TEST_F(FilesOpen, WhileALossIsNotOnTheDiskNobodyOpensTheFileAndOldHandlesHaveEnded) {
+  const auto file = store->make_file(root, "x", 0600);
+  const auto other_file = store->make_file(root, "y", 0600);
+  const auto old = open.open(*store, one, file->number);
+  open.begin_losing(file->number);
+  EXPECT_EQ(errno_in(open.find(one, *old)), EIO);
+  EXPECT_EQ(errno_in(open.open(*store, another, file->number)), EBUSY);
+  EXPECT_TRUE(open.open(*store, another, other_file->number));
+  const auto generation = store->raise_generation(file->number);
+  ASSERT_TRUE(generation);
+  open.set_generation(file->number, *generation);
+  EXPECT_EQ(errno_in(open.find(one, *old)), EIO);
+  const auto fresh = open.open(*store, another, file->number);
+  ASSERT_TRUE(fresh);
+  EXPECT_TRUE(open.find(another, *fresh));
+}
+
 TEST_F(FilesOpen, ATaskHasItsLimit) {
   const auto file = store->make_file(root, "x", 0600);
   for (std::size_t i = 0; i < open_files_per_task; ++i) {

@@ -10,7 +10,8 @@ from machine import BUILD, MachineTest, WAIT_S, wait_for
 
 ROWS = ["rpc.null.spin", "rpc.null.sleep", "rpc.queued", "careful.64B", "careful.4KiB",
         "careful.list1000", "firewall.open_close.1", "firewall.open_close.256",
-        "firewall.takeback.1", "firewall.takeback.256", "firewall.blocked_store",
+        "firewall.takeback.1", "firewall.takeback.256", "frame.borrow_return.1",
+        "frame.borrow_return.256", "firewall.blocked_store",
         "fault.64KiB.local", "fault.64KiB.remote",
         "fault.file.local", "fault.file.remote", "window.own", "window.remote", "segment.open",
         "task.start", "put.64B", "read.64B", "view.load", "versioned.publish", "versioned.read",

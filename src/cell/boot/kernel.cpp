@@ -110,14 +110,6 @@ Result<void> Kernel::make_home() {
                             .sabotage = config_.sabotage});
   if (!home) return fail(home.error());
   home_ = std::move(*home);
-  auto cache = PageCache::create({.heap = &*heap_, .frames = home_.get(),
-                                  .node_frames = config_.layout.user_pages(),
-                                  .self = config_.self,
-                                  .sabotage = {.write_back = config_.sabotage.write_back,
-                                               .sync = config_.sabotage.sync}});
-  if (!cache) return fail(cache.error());
-  page_cache_ = std::move(*cache);
-  home_->root()->page_cache = page_cache_->table_address();
   root_->home_root = reinterpret_cast<std::uint64_t>(home_->root());
   local_names_.emplace(config_.self,
                        [this](std::string_view name) { return home_->has_segment(name); });
@@ -126,6 +118,7 @@ Result<void> Kernel::make_home() {
   if (!doorbell) return fail(doorbell.error());
   hardware_.emplace(config_.layout, config_.self, std::move(*doorbell));
   rpc_.emplace(*hardware_, *hardware_, config_.incarnation);
+  if (auto done = make_cache(); !done) return done;
   inspection_.emplace(config_.layout, config_.self, config_.sabotage);
   membership_.emplace(Membership::Parts{
       .layout = config_.layout, .self = config_.self, .incarnation = config_.incarnation,
@@ -184,7 +177,24 @@ Result<void> Kernel::make_home() {
                                       .inspection = *inspection_,
                                       .survey = *survey_});
   measure_.emplace(Measure::Parts{.layout = config_.layout, .heap = *heap_, .memory = *memory_,
-                                  .home = *home_, .clients = *clients_, .rpc = *rpc_});
+                                  .home = *home_, .clients = *clients_, .rpc = *rpc_,
+                                  .borrowed = *borrowed_});
+  return {};
+}
+
+// Files lie in the frames of this node, and in those that others lend it.
+Result<void> Kernel::make_cache() {
+  make_loans();
+  const std::uint32_t frames = config_.layout.user_pages();
+  auto cache = PageCache::create(
+      {.heap = &*heap_, .frames = &*borrowed_, .node_frames = frames,
+       .borrowed_frames = borrowed_frames_max(frames),
+       .content_lost = [this](std::span<const FileNumber> files) { files_->begin_loss(files); },
+       .self = config_.self,
+       .sabotage = {.write_back = config_.sabotage.write_back, .sync = config_.sabotage.sync}});
+  if (!cache) return fail(cache.error());
+  page_cache_ = std::move(*cache);
+  home_->root()->page_cache = page_cache_->table_address();
   return {};
 }
 
@@ -215,7 +225,7 @@ Result<void> Kernel::make_control() {
       .take_new_monitor =
           [this](UniqueFd channel) { return take_new_monitor(std::move(channel)); },
       .measure = [this](const nlohmann::json& request) { return measure_->run(request); },
-      .count_frames = [this] { return count_frames(config_.self, *home_); }});
+      .count_frames = [this] { return count_frames(config_.self, *home_, *borrowed_); }});
   control_.emplace(*loop_, [this](const ConnectionPtr& connection,
                                   machine::ChannelMessage message) {
     if (message.bytes.empty()) return false;
@@ -245,6 +255,7 @@ Kernel::~Kernel() {
   }
   if (membership_) membership_->stop();
   if (errands_) errands_->stop();
+  if (borrowed_) borrowed_->stop();
   if (gates_) gates_->stop();
   if (files_) files_->stop();
   if (rpc_) rpc_->stop();

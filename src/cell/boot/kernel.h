@@ -30,6 +30,9 @@
 #include "cell/boot/config.h"
 #include "cell/boot/published.h"
 #include "cell/boot/takeover.h"
+#include "cell/borrow/borrowed_frames.h"
+#include "cell/borrow/lender_service.h"
+#include "cell/borrow/rpc_lenders.h"
 #include "cell/control/attach_server.h"
 #include "cell/control/clients.h"
 #include "cell/control/control_server.h"
@@ -74,6 +77,7 @@ class Kernel {
   explicit Kernel(Config config);
   Result<void> make_memory();
   Result<void> make_home();
+  Result<void> make_cache();
   Result<void> make_control();
 
   Result<void> lock_place();
@@ -89,6 +93,11 @@ class Kernel {
   void on_settled(const Membership::Settled& settled);
   int kernel_pid(CellId cell);
   void attach_to(CellId cell, std::uint64_t incarnation);
+
+  // kernel_loans.cpp
+  void make_loans();
+  std::vector<LenderOffer> lender_offers();
+  bool map_for_stores(CellId lender, machine::PageRange run, bool on);
 
   // kernel_monitor.cpp
   bool take_monitor_message();  // false: there is none
@@ -136,11 +145,15 @@ class Kernel {
 
   // Level 2.
   std::optional<NodeFrameMemory> frames_;
+  std::unique_ptr<FrameSupply> supply_;
   std::unique_ptr<Home> home_;
-  std::unique_ptr<PageCache> page_cache_;
-  std::optional<LocalNames> local_names_;
   std::optional<LinuxHardware> hardware_;
   std::optional<RpcEndpoint> rpc_;
+  std::optional<LenderService> lender_service_;
+  std::optional<RpcLenders> lenders_;
+  std::optional<BorrowedFrames> borrowed_;
+  std::unique_ptr<PageCache> page_cache_;
+  std::optional<LocalNames> local_names_;
   std::optional<Membership> membership_;
   std::optional<Inspection> inspection_;
   std::optional<Survey> survey_;

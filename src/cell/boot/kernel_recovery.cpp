@@ -26,7 +26,9 @@ proto::NewsMessage news_of(proto::NewsKind kind, CellId cell, std::uint64_t epoc
 void Kernel::close_to(CellId dead, const std::string& cause) {
   rpc_->fail_cell(dead);
   hardware_->disconnect(dead);
+  borrowed_->on_lender_down(dead);
   clients_->end_tasks_of(dead);  // before what they had is given to others
+  home_->close_loans_of(dead);
   post_mortem_->note(dead, home_->on_cell_down(dead));
   log(fmt::format("cell {} is lost: {}", dead, cause));
 }
@@ -58,6 +60,7 @@ void Kernel::bury(const Membership::Loss& loss, CellSet survivors) {
 void Kernel::on_settled(const Membership::Settled& settled) {
   const CellSet survivors(settled.live.bits() & ~settled.back.bits());
   for (const Membership::Loss& loss : settled.losses) {
+    home_->free_loans_of(loss.cell);
     (void)errands_->post([this, loss, survivors] { bury(loss, survivors); });
   }
   files_->settle();

@@ -37,6 +37,7 @@ int Kernel::run() {
       start_monitor_if_due();
       files_->settle_when_due();
       if (home_->needs_clean_up()) (void)errands_->post([this] { home_->clean_up(); });
+      borrowed_->on_tick();
     });
   }
   control_->stop_listening();
@@ -160,8 +161,10 @@ void Kernel::continue_shutdown() {
 }
 
 // First nobody's write is acknowledged any more, also of tasks on other cells; then all that was
-// is written back. A thread that the disk keeps for longer ends with the process.
+// is written back. Who has borrowed frames of this node has a moment to move what is in them. A
+// thread that the disk keeps for longer ends with the process.
 void Kernel::flush_files() {
+  (void)home_->recall_lent();
   files_->stop();
   machine::fault_point(machine::FaultPoint::flush);
   if (auto done = page_cache_->flush_all(flush_deadline_ns_); !done) {
@@ -193,6 +196,7 @@ void Kernel::serve_rpc() {
   rpc_->serve(op_null_queued, RpcLevel::queued, nothing);
   names_->serve();
   files_->serve();
+  lender_service_->serve();
   rpc_->serve(op_signal_task, RpcLevel::queued,
               [this](const RpcRequest& request, RpcReply&) -> Result<void> {
                 SignalBody body;

@@ -84,7 +84,8 @@ Result<void> Inspection::inspect_frames(const CarefulReader& reader, std::uint64
 Result<void> Inspection::inspect_cache(const CarefulReader& reader, std::uint64_t table) const {
   const auto head = reader.read<CacheTableHead>(table);
   if (!head) return fail(head.error());
-  const std::uint32_t frames = layout_.user_pages();
+  const std::uint32_t node_frames = layout_.user_pages();
+  const std::uint32_t frames = node_frames + borrowed_frames_max(node_frames);
   if ((*head)->frames != frames || (*head)->buckets != cache_buckets(frames) ||
       (*head)->pages.load() > frames || (*head)->dirty.load() > frames) {
     return reader.reject(bad_cache);

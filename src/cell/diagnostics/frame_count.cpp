@@ -1,10 +1,12 @@
 #include "cell/diagnostics/frame_count.h"
 
+#include "cell/borrow/borrowed_frames.h"
 #include "cell/home/home.h"
 
 namespace hive::cell {
 
-nlohmann::json count_frames(CellId self, const Home& home) {
+nlohmann::json count_frames(CellId self, const Home& home,
+                            const BorrowedFrames& borrowed) {
   const Home::FrameBooks books = home.check_frames();
   nlohmann::json states = nlohmann::json::object();
   std::uint64_t frames = 0;
@@ -16,6 +18,8 @@ nlohmann::json count_frames(CellId self, const Home& home) {
                          {"cell", self},
                          {"frames", frames},
                          {"states", states},
+                         {"borrowed", borrowed.counts().borrowed},
+                         {"borrowed_lost", borrowed.counts().lost},
                          {"adds_up", books.sound.has_value()}};
   if (!books.sound) json["problem"] = books.sound.error().message();
   return json;

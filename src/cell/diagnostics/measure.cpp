@@ -80,6 +80,7 @@ Result<double> Measure::run_job(const std::string& name, const Job& job) {
   if (name == "careful.list1000") return careful_list(job);
   if (name == "firewall.open_close") return firewall(job, false);
   if (name == "firewall.takeback") return firewall(job, true);
+  if (name == "frame.borrow_return") return borrow_and_return(job);
   return fail(Code::bad_argument, "no such measurement");
 }
 

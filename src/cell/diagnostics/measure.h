@@ -7,6 +7,7 @@
 //   rpc.queued  {peer, count}         calls served by a server thread
 //   careful.64B, careful.4KiB {peer, address, count}; careful.list1000 {peer, address, count}
 //   firewall.open_close, firewall.takeback {peer, pages, count}
+//   frame.borrow_return {peer, pages, count}   of whoever has most to spare; the peer is not read
 //
 // Each figure is the median of batches, so that a moment in which somebody else had the processor
 // does not count. Runs as an errand: it blocks for as long as the measurement takes.
@@ -19,6 +20,7 @@
 #include <nlohmann/json.hpp>
 
 #include <hive/error.h>
+#include "cell/borrow/borrowed_frames.h"
 #include "cell/careful/careful.h"
 #include "cell/control/clients.h"
 #include "cell/heap/tagged_heap.h"
@@ -42,6 +44,7 @@ class Measure {
     Home& home;
     Clients& clients;
     RpcEndpoint& rpc;
+    BorrowedFrames& borrowed;
   };
   explicit Measure(const Parts& parts) : parts_(parts) {}
 
@@ -70,6 +73,7 @@ class Measure {
   Result<double> careful(const Job& job) const;
   Result<double> careful_list(const Job& job) const;
   Result<double> firewall(const Job& job, bool take_back);
+  Result<double> borrow_and_return(const Job& job);
   Result<double> open_and_close(ClientSpace& space, machine::PageRange pages, std::int64_t count);
   Result<double> take_back(ClientSpace& space, machine::PageRange pages, std::int64_t count);
 

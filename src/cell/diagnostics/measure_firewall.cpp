@@ -75,4 +75,18 @@ Result<double> Measure::take_back(ClientSpace& space, machine::PageRange pages,
   return median_of(std::move(figures));
 }
 
+// A loan, and its return: the frames are open to this kernel, and renewed when they are back.
+Result<double> Measure::borrow_and_return(const Job& job) {
+  Error what;
+  const double ns = median_batch_ns(job.count, [&] {
+    const auto got = parts_.borrowed.borrow(job.pages);
+    if (!got) what = got.error();
+    if (got && *got < job.pages) what = error(Code::exhausted, "fewer frames than were asked for");
+    parts_.borrowed.return_spare();
+    return got && *got == job.pages;
+  });
+  if (ns < 0) return fail(what);
+  return ns;
+}
+
 }  // namespace hive::cell

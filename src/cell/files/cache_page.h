@@ -36,7 +36,9 @@ struct CachePage {
   std::uint32_t pins = 0;  // threads that copy into or out of it
   PageState state = PageState::absent;
   bool referenced = false;  // since the hand passed, by a call
+  bool used = false;        // since give_up_idle() passed
   bool writing = false;     // its content is being written to the disk
+  bool lost = false;        // what its frame held is: it leaves as soon as nobody is at work on it
   bool stored_to = false;   // through a mapping: also behind the end of the file, perhaps
   bool doubted = false;     // who could store there has died; it is about to be dropped
   std::uint32_t passed = 0;  // the sweep in which the hand passed last

@@ -29,22 +29,26 @@ Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std:
                                                std::uint32_t page) {
   const auto head = reader.read<CacheTableHead>(table);
   if (!head) return fail(head.error());
-  if ((*head)->frames != frames || (*head)->buckets != cache_buckets(frames)) {
-    return reader.reject(bad_table);
-  }
+  const std::uint32_t entries = (*head)->frames;
+  const bool is_possible =
+      entries == frames || entries == frames + borrowed_frames_max(frames);
+  if (!is_possible || (*head)->buckets != cache_buckets(entries)) return reader.reject(bad_table);
   const std::uint32_t buckets = (*head)->buckets;
   const auto first = reader.read_raw<std::uint32_t>(
       table + page_bucket_offset(page_hash(file, page) & (buckets - 1)));
   if (!first) return fail(first.error());
   std::uint32_t frame = *first;
   for (std::uint32_t i = 0; i < proto::page_chain_max && frame != no_frame; ++i) {
-    if (frame >= frames) return reader.reject(bad_frame);
+    if (frame >= entries) return reader.reject(bad_frame);
     const auto entry =
         reader.read_changing<CacheEntry>(table + page_entry_offset(buckets, frame));
     if (!entry) return fail(entry.error());
     if (entry->file == file && entry->page == page) {
       if (entry->sequence % 2 != 0) return std::nullopt;
-      return CachedPlace{frame, entry->sequence};
+      const bool is_place =
+          entry->memory_home >= 0 && entry->memory_home < max_cells && entry->frame < frames;
+      if (!is_place) return reader.reject(bad_frame);
+      return CachedPlace{entry->frame, entry->sequence, entry->memory_home};
     }
     frame = entry->next;
   }
@@ -103,14 +107,19 @@ void CacheTable::link(std::uint32_t frame, FileNumber file, std::uint32_t page,
                       std::uint64_t sequence) {
   HIVE_CHECK(file != 0 && entry(frame).file == 0);
   CacheBucket& first = bucket(file, page);
-  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), frame, self_,
-                       self_});
+  changing(frame).set({file, sequence, page, first.load(std::memory_order_relaxed), no_frame,
+                       self_, -1});
   first.store(frame, std::memory_order_release);  // linked last
 }
 
-void CacheTable::set_sequence(std::uint32_t frame, std::uint64_t sequence) {
+void CacheTable::set_sequence(std::uint32_t frame, std::uint64_t sequence, CellId home,
+                              std::uint32_t home_frame) {
   HIVE_CHECK(entry(frame).file != 0);
-  changing(frame).update([sequence](CacheEntry& e) { e.sequence = sequence; });
+  changing(frame).update([&](CacheEntry& e) {
+    e.sequence = sequence;
+    e.memory_home = static_cast<std::int16_t>(home);
+    e.frame = home_frame;
+  });
 }
 
 void CacheTable::unlink(std::uint32_t frame) {

@@ -2,7 +2,8 @@
 //
 //   buckets: [ frame | none ] --> entry of that frame --next--> entry of another --> none
 //
-// There is one entry for each frame of the node, so its place says which frame it is of. Written
+// There is one entry for each frame of the node, and behind them some for borrowed frames. An
+// entry says whose node its frame is of, and which it is there. Written
 // by the owner alone, one thread at a time. Others read it with find_cached(), by careful
 // reference; what they find is a hint: it holds if the pfdat of the frame has the same even
 // sequence number before and after they copied the bytes. An entry is changed as a whole
@@ -17,6 +18,7 @@
 #include <optional>
 
 #include <hive/error.h>
+#include "base/ids.h"
 #include "cell/careful/careful.h"
 #include "cell/careful/changing.h"
 #include "cell/files/content.h"
@@ -32,7 +34,7 @@ using CacheEntry = proto::PageEntry;
 struct CacheTableHead {
   static constexpr std::uint32_t type = type_name("PGCH");
   TypeTag tag;
-  std::uint32_t frames = 0;
+  std::uint32_t frames = 0;   // entries: the node's frames, and places for borrowed ones
   std::uint32_t buckets = 0;  // a power of two
   std::atomic<std::uint64_t> pages{0};  // that are cached
   std::atomic<std::uint64_t> dirty{0};
@@ -53,13 +55,17 @@ constexpr std::size_t cache_table_bytes(std::uint32_t frames) {
          std::size_t{frames} * sizeof(Changing<CacheEntry>);
 }
 
+// Borrowed frames that a cell has at most, if its node has so many.
+constexpr std::uint32_t borrowed_frames_max(std::uint32_t node_frames) { return node_frames; }
+
 struct CachedPlace {
-  std::uint32_t frame = 0;
+  std::uint32_t frame = 0;  // of the node of `home`
   std::uint64_t sequence = 0;
+  CellId home = -1;  // the frame's memory home: not always the cell whose table this is
 };
-// Looks a page up in the table that lies at `table` in the memory of another cell, whose node has
-// so many frames. None: it is not there, as far as one can see without asking. Errors: those of
-// the reader.
+// Looks a page up in the table that lies at `table` in the memory of another cell, where each node
+// has so many frames. None: it is not there, as far as one can see without asking. Errors: those
+// of the reader.
 Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
                                                std::uint32_t frames, FileNumber file,
                                                std::uint32_t page);
@@ -79,7 +85,9 @@ class CacheTable {
   std::optional<std::uint32_t> find(FileNumber file, std::uint32_t page) const;
   // The page is not in the table, nor is the frame. `sequence` odd: nobody else may use it yet.
   void link(std::uint32_t frame, FileNumber file, std::uint32_t page, std::uint64_t sequence);
-  void set_sequence(std::uint32_t frame, std::uint64_t sequence);
+  // Others may use it from now on, where it is.
+  void set_sequence(std::uint32_t frame, std::uint64_t sequence, CellId home,
+                    std::uint32_t home_frame);
   void unlink(std::uint32_t frame);
   const CacheEntry& entry(std::uint32_t frame) const { return changing(frame).unchecked(); }
 

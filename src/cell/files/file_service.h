@@ -77,6 +77,9 @@ class FileService final : public FileRequests {
   // open sees an error from now on; nobody opens it before its generation has gone up, on the
   // disk, which comes next. Any thread; does not block.
   void lose_pages(std::span<const HeldFrame> frames);
+  // What was dirty of these files is lost with frames that other cells had lent: as above. Any
+  // thread; does not block.
+  void begin_loss(std::span<const FileNumber> files);
 
   std::size_t open_files() const { return open_.count(); }
 

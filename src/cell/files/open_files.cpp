@@ -6,6 +6,12 @@
 
 namespace hive::cell {
 
+namespace {
+
+constexpr std::uint64_t no_generation = ~std::uint64_t{0};  // of no file, and of no descriptor
+
+}  // namespace
+
 Result<std::shared_ptr<OpenFiles::Shared>> OpenFiles::enter(ClientId client, FileNumber number) {
   const std::scoped_lock lock(mutex_);
   if (burying_.contains(number)) return fail_errno(ENOENT);
@@ -29,6 +35,10 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
   {
     const std::scoped_lock opening((*shared)->opening);
     if ((*shared)->content == nullptr) {
+      const std::uint64_t losses = [this] {
+        const std::scoped_lock lock(mutex_);
+        return losses_;
+      }();
       const auto generation = store.generation(number);
       auto content = source_.open(number, [&]() -> Result<std::unique_ptr<FileBacking>> {
         auto file = store.open_content(number);
@@ -39,13 +49,18 @@ Result<std::uint64_t> OpenFiles::open(DiskStore& store, ClientId client, FileNum
         opened = fail(content ? generation.error() : content.error());
       } else {
         const std::scoped_lock lock(mutex_);
-        (*content)->set_generation(*generation);
-        (*shared)->content = std::move(*content);
-        (*shared)->generation = *generation;
+        if (losses == losses_) {
+          (*content)->set_generation(*generation);
+          (*shared)->content = std::move(*content);
+          (*shared)->generation = *generation;
+        } else {
+          opened = fail_errno(EBUSY);  // the generation may be an old one
+        }
       }
     }
   }
   const std::scoped_lock lock(mutex_);
+  if (losing_.contains(number)) opened = fail_errno(EBUSY);
   if (!opened) {
     std::vector<FileNumber> to_bury;  // the next start does that
     leave_locked(number, to_bury);
@@ -135,6 +150,7 @@ void OpenFiles::buried(FileNumber number) {
 void OpenFiles::begin_losing(FileNumber number) {
   const std::scoped_lock lock(mutex_);
   losing_.insert(number);
+  ++losses_;
   const auto found = files_.find(number);
   if (found != files_.end() && found->second->content) {
     found->second->content->set_generation(~std::uint64_t{0});  // nobody's

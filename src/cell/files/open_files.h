@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -27,7 +28,8 @@ class OpenFiles {
   };
   explicit OpenFiles(ContentSource& source) : source_(source) {}
 
-  // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, those of Linux.
+  // A handle, never 0. Errors: ENOENT, EINVAL (no file), EMFILE, EBUSY (content was lost, and that
+  // is not on the disk yet), those of Linux.
   Result<std::uint64_t> open(DiskStore& store, ClientId client, FileNumber number);
   // Another handle for the same file, opened when this one was. Errors: those of find(); EMFILE.
   Result<std::uint64_t> duplicate(ClientId client, std::uint64_t handle);
@@ -69,8 +71,9 @@ class OpenFiles {
   mutable std::mutex mutex_;
   std::map<FileNumber, std::shared_ptr<Shared>> files_;          // guarded by mutex_
   std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;  // guarded by mutex_
-  std::set<FileNumber> losing_;                                  // guarded by mutex_
   std::set<FileNumber> burying_;                                 // guarded by mutex_
+  std::set<FileNumber> losing_;                                  // guarded by mutex_
+  std::uint64_t losses_ = 0;                                     // guarded by mutex_
   std::uint64_t last_handle_ = 0;                                // guarded by mutex_
 };
 

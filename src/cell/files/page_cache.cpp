@@ -66,16 +66,20 @@ class PageCache::Content final : public FileContent {
 
 Result<std::unique_ptr<PageCache>> PageCache::create(Parts parts) {
   HIVE_CHECK(parts.heap != nullptr && parts.frames != nullptr);
-  auto table = CacheTable::create(*parts.heap, parts.node_frames, parts.self);
+  auto table = CacheTable::create(*parts.heap, parts.node_frames + parts.borrowed_frames,
+                                  parts.self);
   if (!table) return fail(table.error());
   if (parts.dirty_pages_high == 0) parts.dirty_pages_high = parts.node_frames / 4;
-  auto made = std::unique_ptr<PageCache>(new PageCache(parts, std::move(*table)));
-  parts.frames->use_reclaimer(made.get());
+  auto made = std::unique_ptr<PageCache>(new PageCache(std::move(parts), std::move(*table)));
+  made->parts_.frames->use_reclaimer(made.get());
   return made;
 }
 
 PageCache::PageCache(Parts parts, CacheTable table)
-    : parts_(parts), table_(std::move(table)), pages_(parts.node_frames) {}
+    : parts_(std::move(parts)),
+      table_(std::move(table)),
+      pages_(parts_.node_frames + parts_.borrowed_frames),
+      ghosts_(parts_.borrowed_frames == 0 ? 0 : cache_buckets(parts_.node_frames)) {}
 
 PageCache::~PageCache() {
   parts_.frames->use_reclaimer(nullptr);
@@ -235,6 +239,7 @@ bool PageCache::work_once(Lock& lock) {
     read_ahead(lock, job);
     return true;
   }
+  if (!lost_.empty() && let_lost_go(lock)) return true;
   if (const auto frame = due_locked()) {
     (void)write_back(lock, begin_batch_locked(*frame));
     return true;

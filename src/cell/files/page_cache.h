@@ -22,7 +22,10 @@
 //  7. A failed write-back leaves the page as dirty as it was. A failed sync makes dirty again what
 //     was written since the last one that succeeded, as far as it is still cached.
 //  8. A page that a mapping may store to is dirty from before it is opened until after it was
-//     closed and written back. One that is doubted is never written back after that.
+//     closed and written back. One that is doubted is never written back after that. A page in a
+//     borrowed frame is not mapped.
+//  9. A page whose frame is lost is used by nobody who comes, and is not written back. If it was
+//     dirty, `content_lost` has been told before it leaves: so no flush succeeds in between.
 //
 // Thread-safety: any thread. open(), forget(), set_modified(), flush_all(), reclaim() block for as
 // long as the disk does.
@@ -73,6 +76,9 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     TaggedHeap* heap = nullptr;     // outlives the cache
     CacheFrames* frames = nullptr;  // outlives the cache
     std::uint32_t node_frames = 0;
+    std::uint32_t borrowed_frames = 0;  // that `frames` may have behind those of the node
+    // Dirty pages of these files are lost. Called with no lock held; must not block.
+    std::function<void(std::span<const FileNumber> files)> content_lost{};
     CellId self = -1;
     int threads = 2;                           // that write back and read ahead
     std::uint64_t dirty_age_ns = 5 * ns_per_s;  // then a page is written back in the background
@@ -106,6 +112,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   void use_marks(std::function<std::shared_ptr<const PageMarks>()> marks);
 
   bool reclaim(machine::PageRange range) override;
+  void lose(std::span<const std::uint32_t> frames) override;
+  void give_up_idle(machine::PageRange range) override;
   Result<void> check() const override;
 
   std::uint64_t table_address() const {
@@ -118,6 +126,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     std::uint64_t misses = 0;
     std::uint64_t read_ahead = 0;
     std::uint64_t evicted = 0;  // to make room for other pages, or for segments
+    std::uint64_t refaults = 0;  // of these, that were wanted again soon
+    std::uint64_t lost = 0;      // with their frames
     std::uint64_t written_back = 0;
     std::uint64_t failures = 0;  // of write-back, pages
   };
@@ -154,7 +164,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   // page_cache_frames.cpp. Frames in hand are in the state `moving`.
   // One or more frames, at most so many. Releases the lock. `at_once`: busy where it would have to
   // write something back, or to wait.
-  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false);
+  Result<Frames> get_frames(Lock& lock, std::uint32_t frames_max, bool at_once = false,
+                            bool own_only = false);
   struct Sweep {
     Frames clean;
     std::optional<std::uint32_t> dirty;   // a cold page that has to be written back first
@@ -174,18 +185,29 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   bool may_leave_locked(std::uint32_t frame) const;
   bool is_at_hand_locked(const File& file) const;
   void begin_fill_locked(File& file, std::uint32_t page, std::uint32_t frame);
-  // Frames that hold pages from `page` on, in order, with their content written.
-  void finish_fill(Lock& lock, File& file, std::uint32_t page,
+  // Frames that hold pages from `page` on, in order, with their content written. False: some
+  // can't hold anything, and all have been given back.
+  bool finish_fill(Lock& lock, File& file, std::uint32_t page,
                    std::span<const std::uint32_t> filled);
   void abandon_fill_locked(std::span<const std::uint32_t> frames);
+  // The same of frames whose content could not be written; takes the lock. True: they were lost,
+  // and others may do.
+  bool fail_fill(Lock& lock, std::span<const std::uint32_t> frames);
   void pin_locked(std::span<const std::uint32_t> frames);
   void unpin_locked(std::span<const std::uint32_t> frames);
   Result<void> copy_out(std::span<const std::uint32_t> frames, std::size_t skip,
                         std::span<std::byte> out);
   Result<void> copy_in(std::span<const std::uint32_t> frames, std::size_t skip,
                        std::span<const std::byte> bytes);
+  void note_eviction_locked(std::uint32_t frame);
+  void note_miss_locked(const File& file, std::uint32_t page);
+  bool is_borrowed(std::uint32_t frame) const { return frame >= parts_.node_frames; }
+  FramePlace place_of(std::uint32_t frame) const;
   enum class Left : std::uint8_t { nothing, some, failed };
   Left reclaim_some(Lock& lock, machine::PageRange range);
+  bool any_lost_locked(std::span<const std::uint32_t> frames) const;
+  // Lost pages that nobody is at work on leave. False: there are none, or somebody is.
+  bool let_lost_go(Lock& lock);
 
   // page_cache_read.cpp. The steps return how much is done; 0: look again.
   Result<std::size_t> read(const FileRef& file, std::uint64_t offset, std::span<std::byte> out);
@@ -196,7 +218,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     std::uint32_t pages = 0;
     std::vector<std::byte> bytes;
   };
-  Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count);
+  Result<Filled> read_missing(Lock& lock, File& file, std::uint32_t page, std::uint32_t count,
+                              bool own_only = false);
   Result<void> read_disk(const File& file, std::uint32_t page, std::uint64_t file_bytes,
                          std::span<std::byte> out);
   // Ready pages from `page` on, at most `count`. Empty: the first is not ready.
@@ -280,6 +303,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Frames ring_;              // frames that are ready, in no order; the clock hand goes over it
   std::size_t hand_ = 0;
   Frames spare_;
+  Frames lost_;                        // frames with lost pages, that have not left yet
+  std::vector<std::uint64_t> ghosts_;  // what pages had to leave lately, by their hash
   std::size_t linked_ = 0;      // frames that are filling or ready
   std::size_t in_hand_ = 0;     // frames in the state `moving`
   std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back

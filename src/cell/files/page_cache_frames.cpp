@@ -24,15 +24,17 @@ constexpr std::size_t reclaim_pages_max = 1024;
 }  // namespace
 
 Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames_max,
-                                                bool at_once) {
+                                                bool at_once, bool own_only) {
   frames_max = std::min(frames_max, batch_pages_max);
   const std::uint64_t deadline = now_ns() + content_wait_max_ns;
   for (int round = 0; round < frame_rounds_max && now_ns() < deadline; ++round) {
     Frames frames;
-    while (!spare_.empty() && frames.size() < frames_max) {
-      frames.push_back(spare_.back());
-      spare_.pop_back();
-      pages_[frames.back()].state = PageState::moving;
+    for (std::size_t i = spare_.size(); i > 0 && frames.size() < frames_max; --i) {
+      const std::uint32_t frame = spare_[i - 1];
+      if (own_only && is_borrowed(frame)) continue;
+      frames.push_back(frame);
+      spare_.erase(spare_.begin() + static_cast<std::ptrdiff_t>(i - 1));
+      pages_[frame].state = PageState::moving;
     }
     in_hand_ += frames.size();
     if (!frames.empty()) return frames;
@@ -45,11 +47,21 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     --in_transit_;
     for (const std::uint32_t frame : frames) pages_[frame].state = PageState::moving;
     in_hand_ += frames.size();
+    if (own_only && !frames.empty() && is_borrowed(frames.front())) {
+      spare_locked(frames);
+      frames.clear();
+    }
     if (!frames.empty()) return frames;
 
     Sweep swept = sweep_locked(frames_max);
+    if (at_once || own_only) {
+      std::erase_if(swept.clean, [this](auto f) { return is_borrowed(f); });
+    }
     if (!swept.clean.empty()) {
-      for (const std::uint32_t frame : swept.clean) begin_leaving_locked(frame);
+      for (const std::uint32_t frame : swept.clean) {
+        note_eviction_locked(frame);
+        begin_leaving_locked(frame);
+      }
       counts_.evicted += swept.clean.size();
       const Frames renewed = take_from_mappings(lock, swept.clean);
       end_leaving_locked(swept.clean);
@@ -68,6 +80,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     if (swept.failed) {
       const FileRef file = ref_locked(*pages_[*swept.failed].file);
       if (write_back(lock, begin_batch_locked(*swept.failed))) continue;
+      if (any_lost_locked({&*swept.failed, 1})) continue;
       return fail(file->last_failure);
     }
     if (!swept.all) {
@@ -76,7 +89,13 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       continue;
     }
     const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
-    if (!have_others_some && !are_coming) break;
+    if (!have_others_some && !are_coming) {
+      lock.unlock();
+      const bool found = parts_.frames->find_more();
+      lock.lock();
+      if (found) continue;
+      break;
+    }
     changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
   }
   return failure(Code::exhausted, ENOMEM, "no frame of the node is to be had for a page");
@@ -97,7 +116,7 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
     if (hand_ >= ring_.size()) hand_ = 0;
     const std::uint32_t frame = ring_[hand_++];
     Page& page = pages_[frame];
-    if (page.pins > 0 || page.writing || !may_leave_locked(frame)) continue;
+    if (page.pins > 0 || page.writing || page.lost || !may_leave_locked(frame)) continue;
     const std::uint32_t passed = std::exchange(page.passed, sweep);
     const bool is_used = std::exchange(page.referenced, false);
     if (is_used || (i < marked_steps && marks->is_used(frame, passed))) continue;
@@ -168,7 +187,7 @@ void PageCache::begin_leaving_locked(std::uint32_t frame) {
   ring_.pop_back();
   table_.head().pages.fetch_sub(1, std::memory_order_relaxed);
   page.state = PageState::filling;
-  table_.set_sequence(frame, 1);
+  table_.set_sequence(frame, 1, -1, no_frame);
   ++page.file->leaving;
 }
 
@@ -192,6 +211,7 @@ PageCache::Frames PageCache::take_from_mappings(Lock& lock,
 void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::uint32_t frame) {
   Page& page = pages_[frame];
   HIVE_CHECK(page.state == PageState::moving);
+  note_miss_locked(file, page_number);
   // A table that has lost a dirty page would have us write an old one over a new one.
   HIVE_CHECK(!file.dirty.contains(page_number));
   page = {};
@@ -227,7 +247,7 @@ void PageCache::abandon_fill_locked(std::span<const std::uint32_t> frames) {
   }
 }
 
-void PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
+bool PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
                             std::span<const std::uint32_t> filled) {
   std::vector<HeldFrame> held;
   for (const std::uint32_t frame : filled) {
@@ -235,24 +255,38 @@ void PageCache::finish_fill(Lock& lock, File& file, std::uint32_t page_number,
   }
   if (parts_.sabotage.sequence) parts_.frames->lose_frames(filled);  // too late
   parts_.frames->hold_frames(held);
+  if (std::ranges::any_of(held, [](const HeldFrame& h) { return h.sequence == 0; })) {
+    parts_.frames->lose_frames(filled);
+    lock.lock();
+    abandon_fill_locked(filled);
+    give_back(lock, Frames(filled.begin(), filled.end()));
+    return false;
+  }
+  std::vector<FramePlace> places;
+  for (const HeldFrame& h : held) places.push_back(place_of(h.frame));
   lock.lock();
-  for (const HeldFrame& h : held) {
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const HeldFrame& h = held[i];
     Page& page = pages_[h.frame];
     HIVE_CHECK(page.state == PageState::filling);
     page.state = PageState::ready;
+    page.used = true;
     page.passed = table_.head().sweep.load(std::memory_order_relaxed) - 1;
     page.ring_at = static_cast<std::uint32_t>(ring_.size());
     ring_.push_back(h.frame);
-    table_.set_sequence(h.frame, h.sequence);
+    table_.set_sequence(h.frame, h.sequence, places[i].home, places[i].frame);
   }
   table_.head().pages.fetch_add(held.size(), std::memory_order_relaxed);
   changed_.notify_all();
+  if (!lost_.empty()) work_.notify_one();
+  return true;
 }
 
 void PageCache::pin_locked(std::span<const std::uint32_t> frames) {
   for (const std::uint32_t frame : frames) {
     ++pages_[frame].pins;
     pages_[frame].referenced = true;
+    pages_[frame].used = true;
   }
   counts_.hits += frames.size();
 }
@@ -260,6 +294,7 @@ void PageCache::pin_locked(std::span<const std::uint32_t> frames) {
 void PageCache::unpin_locked(std::span<const std::uint32_t> frames) {
   for (const std::uint32_t frame : frames) --pages_[frame].pins;
   changed_.notify_all();
+  if (!lost_.empty()) work_.notify_one();
 }
 
 namespace {
@@ -338,7 +373,7 @@ PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
       continue;
     }
     const bool is_free = page.state == PageState::ready && page.pins == 0 && !page.writing &&
-                         may_leave_locked(frame);
+                         !page.lost && may_leave_locked(frame);
     if (is_free && (page.dirty == 0 || parts_.sabotage.write_back)) {
       begin_leaving_locked(frame);
       gone.push_back(frame);

@@ -35,7 +35,7 @@ Result<std::vector<HeldFrame>> PageCache::hold(const FileRef& file, std::uint32_
     }
     const auto frame = table_.find(file->number, page);
     if (!frame) {
-      const auto filled = read_missing(lock, *file, page, end - page);
+      const auto filled = read_missing(lock, *file, page, end - page, true);
       if (filled) {
         counts_.misses += filled->pages;
         continue;
@@ -47,10 +47,16 @@ Result<std::vector<HeldFrame>> PageCache::hold(const FileRef& file, std::uint32_
       if (!wait_for_fill(lock, *file, page)) break;
       continue;
     }
+    if (is_borrowed(*frame)) {
+      // It comes back into a frame of this node.
+      if (reclaim_some(lock, {*frame, 1}) != Left::failed) continue;
+      held = failure(Code::host, EIO, "a page that is to be mapped can not be written back");
+      break;
+    }
     std::vector<HeldFrame> ready;
     for (std::uint32_t at = first; at < end; ++at) {
       const auto other = table_.find(file->number, at);
-      if (!other || pages_[*other].state != PageState::ready) continue;
+      if (!other || pages_[*other].state != PageState::ready || is_borrowed(*other)) continue;
       ready.push_back({*other, at, file->number, table_.entry(*other).sequence});
     }
     pages_[*frame].referenced = true;

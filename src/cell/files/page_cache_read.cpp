@@ -51,7 +51,9 @@ Result<std::size_t> PageCache::read_step(Lock& lock, File& file, std::uint64_t a
     const std::size_t bytes = std::min(ready.size() * page_bytes - skip, out.size());
     const auto copied = copy_out(ready, skip, out.first(bytes));
     lock.lock();
+    const bool is_lost = any_lost_locked(ready);
     unpin_locked(ready);
+    if (!copied && is_lost) return std::size_t{0};
     if (!copied) return fail(copied.error());
     return bytes;
   }
@@ -70,8 +72,8 @@ Result<std::size_t> PageCache::read_step(Lock& lock, File& file, std::uint64_t a
 }
 
 Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::uint32_t page,
-                                                  std::uint32_t count) {
-  auto frames = get_frames(lock, missing_run_locked(file, page, count));
+                                                  std::uint32_t count, bool own_only) {
+  auto frames = get_frames(lock, missing_run_locked(file, page, count), false, own_only);
   if (!frames) return fail(frames.error());
   // Others may have filled some meanwhile.
   Filled filled;
@@ -90,13 +92,11 @@ Result<PageCache::Filled> PageCache::read_missing(Lock& lock, File& file, std::u
   const std::uint64_t end = now_ns();
   if (read) read = copy_in(used, 0, filled.bytes);
   if (read) {
-    finish_fill(lock, file, page, used);
+    (void)finish_fill(lock, file, page, used);  // what was read is right in any case
     file.disk_ns = end - begin;
     return filled;
   }
-  lock.lock();
-  abandon_fill_locked(used);
-  spare_locked(used);
+  if (fail_fill(lock, used)) return Filled{};
   return fail(read.error());
 }
 
@@ -120,7 +120,7 @@ PageCache::Frames PageCache::ready_run_locked(File& file, std::uint32_t page,
   Frames run;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto frame = table_.find(file.number, page + i);
-    if (!frame || pages_[*frame].state != PageState::ready) break;
+    if (!frame || pages_[*frame].state != PageState::ready || pages_[*frame].lost) break;
     // Others can store into the table if our memory is not sound: rather none than other bytes.
     HIVE_CHECK(pages_[*frame].file == &file && pages_[*frame].page == page + i);
     run.push_back(*frame);
@@ -138,7 +138,7 @@ std::uint32_t PageCache::missing_run_locked(File& file, std::uint32_t page,
 bool PageCache::wait_for_fill(Lock& lock, File& file, std::uint32_t page) {
   return wait(lock, [&] {
     const auto frame = table_.find(file.number, page);
-    return !frame || pages_[*frame].state != PageState::filling;
+    return !frame || (pages_[*frame].state != PageState::filling && !pages_[*frame].lost);
   });
 }
 

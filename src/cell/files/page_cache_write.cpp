@@ -66,14 +66,19 @@ Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t 
   const std::size_t skip = at % page_bytes;
   const auto page = static_cast<std::uint32_t>(at / page_bytes);
   const Frames ready = ready_run_locked(file, page, files::pages_of(skip + bytes.size()));
+  const auto borrowed = [this](std::uint32_t f) { return is_borrowed(f); };
   if (!ready.empty()) {
+    // Another cell may be asked about these.
+    if (at_once && std::ranges::any_of(ready, borrowed)) return takes_too_long();
     pin_locked(ready);
     lock.unlock();
     const std::size_t count = std::min(ready.size() * page_bytes - skip, bytes.size());
     const auto copied = copy_in(ready, skip, bytes.first(count));
     lock.lock();
-    wrote_locked(file, ready, copied ? at + count : file.size);
+    const bool is_lost = any_lost_locked(ready);
+    if (!is_lost) wrote_locked(file, ready, copied ? at + count : file.size);
     unpin_locked(ready);
+    if (is_lost) return std::size_t{0};
     if (!copied) return fail(copied.error());
     return count;
   }
@@ -95,6 +100,10 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
       missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
   auto frames = get_frames(lock, wanted, at_once);
   if (!frames) return fail(frames.error());
+  if (at_once && std::ranges::any_of(*frames, [this](auto f) { return is_borrowed(f); })) {
+    spare_locked(*frames);
+    return takes_too_long();
+  }
   const std::uint32_t pages =
       missing_run_locked(file, page, static_cast<std::uint32_t>(frames->size()));
   std::ranges::sort(*frames);
@@ -111,12 +120,10 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
   const auto good = are_whole ? copy_in(used, 0, bytes.first(count))
                               : fill_around(file, used, at, file_bytes, bytes.first(count));
   if (!good) {
-    lock.lock();
-    abandon_fill_locked(used);
-    spare_locked(used);
+    if (fail_fill(lock, used)) return std::size_t{0};
     return fail(good.error());
   }
-  finish_fill(lock, file, page, used);
+  if (!finish_fill(lock, file, page, used)) return std::size_t{0};
   wrote_locked(file, used, at + count);
   return count;
 }
@@ -231,6 +238,7 @@ Result<void> PageCache::truncate(File& file, std::uint64_t bytes) {
       lock.unlock();
       done = copy_in({&*frame, 1}, keep, std::vector<std::byte>(page_bytes - keep));
       lock.lock();
+      if (any_lost_locked({&*frame, 1})) done = {};  // the disk has it right
       unpin_locked({&*frame, 1});
     }
   }

@@ -99,6 +99,11 @@ void FileService::lose_pages(std::span<const HeldFrame> frames) {
   for (const FileNumber file : files) post_losing(file);
 }
 
+void FileService::begin_loss(std::span<const FileNumber> files) {
+  for (const FileNumber file : files) open_.begin_losing(file);
+  for (const FileNumber file : files) post_losing(file);
+}
+
 void FileService::post_losing(FileNumber number) {
   (void)pool_.post([this, number] {
     if (auto done = finish_losing(number); !done) {

@@ -43,7 +43,8 @@ void PageCache::make_clean_locked(std::uint32_t frame) {
 
 bool PageCache::may_write_back_locked(std::uint32_t frame) const {
   const Page& page = pages_[frame];
-  return page.dirty != 0 && !page.writing && !page.doubted && is_at_hand_locked(*page.file);
+  return page.dirty != 0 && !page.writing && !page.doubted && !page.lost &&
+         is_at_hand_locked(*page.file);
 }
 
 // A dirty page that is old enough, or any when there are too many.
@@ -64,8 +65,8 @@ PageCache::Batch PageCache::begin_batch_locked(std::uint32_t frame) {
   const auto here = dirty.find(pages_[frame].page);
   HIVE_CHECK(here != dirty.end() && may_write_back_locked(frame));
   const auto is_next = [&](auto before, auto after) {
-    return before->first + 1 == after->first && !pages_[before->second].writing &&
-           !pages_[after->second].writing;
+    const auto may = [this](std::uint32_t f) { return !pages_[f].writing && !pages_[f].lost; };
+    return before->first + 1 == after->first && may(before->second) && may(after->second);
   };
   auto begin = here;
   std::uint32_t count = 1;
@@ -148,11 +149,13 @@ bool PageCache::write_back(Lock& lock, const Batch& batch) {
     page.tries_at_ns = now + parts_.retry_ns;
     make_dirty_locked(batch.frames[i], batch.dirty[i], page.tries_at_ns);
     file.last_failure = *failed[i];
-    file.failed = *failed[i];
+    // What is lost is told otherwise: the file has another generation.
+    if (!page.lost) file.failed = *failed[i];
   }
   file.batches.erase(batch.number);
   file.writing -= static_cast<std::uint32_t>(batch.frames.size());
   changed_.notify_all();
+  if (!lost_.empty()) work_.notify_one();
   return all_good;
 }
 
@@ -206,7 +209,8 @@ Result<void> PageCache::write_dirty(Lock& lock, File& file, std::uint64_t since_
       }
       auto dirty = file.dirty.lower_bound(static_cast<std::uint32_t>(next));
       while (dirty != file.dirty.end() && (pages_[dirty->second].dirty > since_max ||
-                                           pages_[dirty->second].writing)) {
+                                           pages_[dirty->second].writing ||
+                                           pages_[dirty->second].lost)) {
         ++dirty;
       }
       if (dirty == file.dirty.end() || next > dirty->first) break;

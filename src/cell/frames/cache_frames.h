@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <hive/error.h>
+#include "base/ids.h"
 #include "machine/layout.h"
 
 namespace hive::cell {
@@ -20,6 +21,12 @@ struct HeldFrame {
   std::uint32_t page = 0;  // of the file
   std::uint64_t file = 0;
   std::uint64_t sequence = 0;
+};
+
+// Where a frame of the cache is, if it is borrowed.
+struct FramePlace {
+  CellId home = -1;  // whose node it is of: its memory home
+  std::uint32_t frame = 0;
 };
 
 // Frames that the cache has are its own: the memory home does nothing with them unless told. A
@@ -40,7 +47,11 @@ class CacheFrames {
   virtual std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) = 0;
   // Some that are not free now will be before long, so that one may wait for them.
   virtual bool are_frames_coming() const = 0;
-  // They hold these pages from now on; writes the sequence numbers that say so.
+  // None are to be had, and more are wanted badly: true when there may be some now. May block for
+  // as long as another cell takes to answer.
+  virtual bool find_more() { return false; }
+  // They hold these pages from now on; writes the sequence numbers that say so. 0: a borrowed one
+  // does not, and can only be given back.
   virtual void hold_frames(std::span<HeldFrame> frames) = 0;
   // No store through a mapping gets into them after it returns, until they are opened anew. May
   // block. Errors: host (some may be open still).
@@ -50,6 +61,10 @@ class CacheFrames {
   // Nobody has them in a page table any more when it returns. What can't be renewed just now is
   // struck from the list, and can only be given back. May block.
   virtual void renew_frames(std::vector<std::uint32_t>& frames) = 0;
+  // Frames with numbers behind those of the node are borrowed; this is where they are.
+  virtual FramePlace place_of(std::uint32_t frame) const { return {-1, frame}; }
+  // A page is wanted again that had to leave a moment ago. Does not block.
+  virtual void note_refault() {}
   // The cache needs them no more.
   virtual void give_back_frames(std::span<const std::uint32_t> frames) = 0;
 
@@ -71,6 +86,11 @@ class FrameReclaimer {
   // Gives all its frames in the range back, after having written what is dirty. False: some can't
   // be, or take too long. May block for as long as the disk does, but for that with a bound.
   virtual bool reclaim(machine::PageRange range) = 0;
+  // What these frames held is lost, now or in a moment; it gives them back. Does not block.
+  virtual void lose(std::span<const std::uint32_t> frames) { (void)frames; }
+  // Gives those frames of the range back that were not used since it was asked last, and whose
+  // page is on the disk.
+  virtual void give_up_idle(machine::PageRange range) { (void)range; }
   // Its own books. Errors: corrupt.
   virtual Result<void> check() const = 0;
 };

@@ -13,6 +13,17 @@ namespace {
 
 bool is_odd(const Pfdat& frame) { return frame.sequence.load(std::memory_order_relaxed) % 2 != 0; }
 
+// Of files, of this cell or of the one that has borrowed it.
+bool holds_pages(FrameState state) {
+  return state == FrameState::cached || state == FrameState::lent;
+}
+
+// What it costs to get a frame that is none of a segment or lock.
+std::uint32_t cost_of(FrameState state) {
+  if (state == FrameState::lent) return 4;
+  return state == FrameState::cached ? 1 : 0;
+}
+
 // Before anything of the frame changes, or after everything has. The fences keep it so for readers
 // on other cells.
 void make_odd(Pfdat& frame) {
@@ -79,6 +90,29 @@ std::optional<PageRange> FrameTable::take_cached(std::uint32_t pages, PageRange 
   return range;
 }
 
+std::optional<PageRange> FrameTable::lend(std::uint32_t pages, PageRange avoid, CellId borrower,
+                                          std::uint16_t loan_slot) {
+  const auto range = free_.allocate_last(pages, avoid);
+  if (!range) return range;
+  for (std::uint32_t page = range->first; page < range->end(); ++page) {
+    Pfdat& pfdat = table_->at(page);
+    make_odd(pfdat);
+    pfdat.borrower.store(static_cast<std::int8_t>(borrower), std::memory_order_relaxed);
+    pfdat.loan_slot.store(loan_slot, std::memory_order_relaxed);
+  }
+  move(*range, FrameState::free, FrameState::lent);
+  return range;
+}
+
+bool FrameTable::is_lent(std::uint32_t frame, CellId borrower, std::uint16_t loan_slot) const {
+  if (frame >= table_->pages) return false;
+  const Pfdat& pfdat = table_->at(frame);
+  return pfdat.state.load() == FrameState::lent && pfdat.borrower.load() == borrower &&
+         pfdat.loan_slot.load() == loan_slot;
+}
+
+bool FrameTable::holds_nothing(std::uint32_t frame) const { return is_odd(table_->at(frame)); }
+
 std::optional<PageRange> FrameTable::take_anonymous(std::uint32_t pages, PageRange avoid) {
   auto range = free_.allocate_last(pages, avoid, true);
   if (!range) range = free_.allocate_last(pages, avoid);
@@ -87,7 +121,7 @@ std::optional<PageRange> FrameTable::take_anonymous(std::uint32_t pages, PageRan
 }
 
 std::uint64_t FrameTable::hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page) {
-  HIVE_CHECK(use_of({frame, 1}) == FrameState::cached && file != 0);
+  HIVE_CHECK(holds_pages(use_of({frame, 1})) && file != 0);
   Pfdat& pfdat = table_->at(frame);
   HIVE_CHECK(is_odd(pfdat));
   pfdat.owner.store(file, std::memory_order_relaxed);
@@ -100,20 +134,20 @@ bool FrameTable::holds(std::uint32_t frame, std::uint64_t file, std::uint32_t pa
                        std::uint64_t sequence) const {
   if (frame >= table_->pages) return false;
   const Pfdat& pfdat = table_->at(frame);
-  return pfdat.state.load() == FrameState::cached && pfdat.owner.load() == file &&
+  return holds_pages(pfdat.state.load()) && pfdat.owner.load() == file &&
          pfdat.page.load() == page && pfdat.sequence.load() == sequence && !is_odd(pfdat);
 }
 
 bool FrameTable::is_cached(std::uint32_t frame) const {
   const Pfdat& pfdat = table_->at(frame);
-  return pfdat.state.load(std::memory_order_relaxed) == FrameState::cached && !is_odd(pfdat);
+  return holds_pages(pfdat.state.load(std::memory_order_relaxed)) && !is_odd(pfdat);
 }
 
 std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
   if (pages == 0 || pages > table_->pages) return std::nullopt;
   std::optional<PageRange> best;
   std::uint32_t best_cost = 0;
-  std::uint32_t cost = 0;   // cached frames in the last `length` ones
+  std::uint32_t cost = 0;   // of the last `length` ones
   std::uint32_t length = 0;
   const auto state = [this](std::uint32_t page) {
     return table_->at(page).state.load(std::memory_order_relaxed);
@@ -124,9 +158,9 @@ std::optional<PageRange> FrameTable::cheapest_run(std::uint32_t pages) const {
       cost = length = 0;
       continue;
     }
-    cost += state(page) == FrameState::cached ? 1 : 0;
+    cost += cost_of(state(page));
     if (length == pages) {
-      cost -= state(page - pages) == FrameState::cached ? 1 : 0;
+      cost -= cost_of(state(page - pages));
     } else {
       ++length;
     }
@@ -160,6 +194,8 @@ void FrameTable::begin_cleaning(PageRange range) {
   for (std::uint32_t page = range.first; page < range.end(); ++page) {
     table_->at(page).owner.store(0, std::memory_order_relaxed);
     table_->at(page).page.store(0, std::memory_order_relaxed);
+    table_->at(page).borrower.store(-1, std::memory_order_relaxed);
+    table_->at(page).loan_slot.store(0, std::memory_order_relaxed);
   }
   move(range, use_of(range), FrameState::cleaning);
 }
@@ -207,10 +243,13 @@ Result<void> FrameTable::check() const {
     if (!is_used && frame.owner.load() != 0) {
       return fail(Code::corrupt, "a frame that is not used has an owner");
     }
-    const bool holds_a_page = state == FrameState::cached && !is_odd(frame);
+    const bool holds_a_page = holds_pages(state) && !is_odd(frame);
     if ((holds_a_page && frame.owner.load() == 0) ||
-        (state != FrameState::cached && frame.page.load() != 0)) {
+        (!holds_pages(state) && frame.page.load() != 0)) {
       return fail(Code::corrupt, "the page that a frame holds does not go with its state");
+    }
+    if ((state == FrameState::lent) != (frame.borrower.load() >= 0)) {
+      return fail(Code::corrupt, "a frame is lent to nobody, or has a borrower and is not lent");
     }
   }
   for (std::size_t i = 0; i < frame_states; ++i) {

@@ -2,10 +2,10 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock | cached | anonymous -> cleaning -> free,  or straight back
-// from use to free when nobody was given it. A cached one also goes from page to page. Every call
-// that finds a frame in another state than it may be in panics: the books of a cell are its own
-// memory.
+// A frame goes  free -> segment | lock | cached | anonymous | lent -> cleaning -> free,  or straight
+// back from use to free when nobody was given it. A cached or lent one also goes from page to page.
+// Every call that finds a frame in another state than it may be in panics: the books of a cell are
+// its own memory.
 //
 // Not thread-safe, but what is published may be read by anybody at any time.
 #pragma once
@@ -14,6 +14,7 @@
 #include <optional>
 
 #include <hive/error.h>
+#include "base/ids.h"
 #include "cell/frames/frame_allocator.h"
 #include "cell/frames/pfdat.h"
 #include "machine/layout.h"
@@ -46,6 +47,14 @@ class FrameTable {
 
   // For the cache of files: at most `pages` frames, which hold nothing yet (odd); none of `avoid`.
   std::optional<machine::PageRange> take_cached(std::uint32_t pages, machine::PageRange avoid);
+  // At most `pages` frames for another cell, in one run, which hold nothing yet; none of `avoid`.
+  std::optional<machine::PageRange> lend(std::uint32_t pages, machine::PageRange avoid,
+                                         CellId borrower, std::uint16_t loan_slot);
+  bool is_lent(std::uint32_t frame, CellId borrower, std::uint16_t loan_slot) const;
+  // -1: it is not lent.
+  CellId borrower_of(std::uint32_t frame) const { return table_->at(frame).borrower.load(); }
+  // Its number is odd.
+  bool holds_nothing(std::uint32_t frame) const;
   // It holds this page from now on, until lose(); returns the even number that says so.
   std::uint64_t hold(std::uint32_t frame, std::uint64_t file, std::uint32_t page);
   bool holds(std::uint32_t frame, std::uint64_t file, std::uint32_t page,
@@ -54,8 +63,9 @@ class FrameTable {
   bool is_cached(std::uint32_t frame) const;
   // For a task's memory: a run of at most `pages`, whole if there is one, none of `avoid`.
   std::optional<machine::PageRange> take_anonymous(std::uint32_t pages, machine::PageRange avoid);
-  // The run of that length which has the fewest cached frames, and else only free ones and those
-  // that are on their way there. None: what can't be moved is everywhere in between.
+  // The run of that length which is cheapest to get: else than cached frames, and lent ones, which
+  // cost more, only free ones are in it and those that are on their way there. None: what can't be
+  // moved is everywhere in between.
   std::optional<machine::PageRange> cheapest_run(std::uint32_t pages) const;
 
   std::uint64_t count(FrameState state) const { return count_of(state).load(); }

@@ -21,19 +21,22 @@ enum class FrameState : std::uint8_t {
   lock,      // of a mutex or condition; owner: its segment
   cached,    // of a file; owner: its number, and `page`. Odd while it is being filled, or leaves
   anonymous,  // of a task's memory; owner: its view
+  lent,       // to another cell, which uses it as cached, with files of its own
   count_
 };
 inline constexpr std::size_t frame_states = static_cast<std::size_t>(FrameState::count_);
 inline constexpr std::array<const char*, frame_states> frame_state_names = {
-    "free", "cleaning", "segment", "lock", "cached", "anonymous"};
+    "free", "cleaning", "segment", "lock", "cached", "anonymous", "lent"};
 
 struct Pfdat {
   // Odd while what the frame holds is nobody's: it is torn, or on its way to another owner. Only
   // ever goes up.
   std::atomic<std::uint64_t> sequence{0};
   std::atomic<std::uint64_t> owner{0};
-  std::atomic<std::uint32_t> page{0};  // of the file, while cached
+  std::atomic<std::uint32_t> page{0};  // of the file, while cached or lent
   std::atomic<FrameState> state{FrameState::free};
+  std::atomic<std::int8_t> borrower{-1};   // the cell, while lent
+  std::atomic<std::uint16_t> loan_slot{0};  // while lent: the lender's place for this loan
 };
 // Tasks know its beginning as proto::PublishedFrame (proto/pages.h).
 static_assert(sizeof(Pfdat) == 24);

@@ -39,6 +39,8 @@
 #include "cell/frames/cache_frames.h"
 #include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
+#include "cell/frames/loans.h"
+#include "cell/home/loan_book.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
 #include "cell/home/page_calls.h"
@@ -49,7 +51,7 @@
 
 namespace hive::cell {
 
-class Home final : public CacheFrames {
+class Home final : public CacheFrames, public FrameLender {
  public:
   struct Parts {
     CellId self = 0;
@@ -59,7 +61,8 @@ class Home final : public CacheFrames {
     LogLine log;
     TornNews torn_news{};
     LostPages lost_pages{};
-    std::uint64_t (*now)() = &hive_now;
+    std::uint64_t (*now)() = [] { return now_ns(); };
+    LoanRules loans{};
     machine::Sabotage sabotage{};
   };
   // Errors: exhausted (the heap is full).
@@ -193,6 +196,21 @@ class Home final : public CacheFrames {
   Result<void> check_cached(std::span<const HeldFrame> held, std::size_t frames,
                             bool in_transit) const override;
 
+  // --- frames lent to other cells (loans.h) -----------------------------------------------------
+  void use_recall(RecallFrames recall);
+  Result<Loan> lend(const Borrower& to, const LoanWish& wish) override;
+  Result<void> hold_lent(const Borrower& by, std::uint64_t loan,
+                         std::span<HeldFrame> held) override;
+  Result<void> lose_lent(const Borrower& by, const LentFrames& which) override;
+  Result<std::uint32_t> renew_lent(const Borrower& by, const LentFrames& which) override;
+  Result<void> reopen_lent(const Borrower& by, const LentFrames& which) override;
+  Result<void> take_return(const Borrower& by, std::uint64_t loan,
+                           std::span<const machine::PageRange> runs) override;
+  // Asks for everything that is lent, and after recall_ns takes it. False: some is lent still.
+  bool recall_lent();
+  void close_loans_of(CellId dead);  // before barrier 1: nobody has them any more
+  void free_loans_of(CellId dead);   // after barrier 2: they serve others
+
   // --- housekeeping -----------------------------------------------------------------------------
   // Ends waits whose deadline has passed.
   void on_tick(std::uint64_t now_ns);
@@ -214,8 +232,11 @@ class Home final : public CacheFrames {
   using Segment = home::Segment;
   using Window = home::Window;
   using ClientRef = std::shared_ptr<Client>;
+  using Restore = home::Restore;
+  using Tear = home::Tear;
+  using LockLoss = home::LockLoss;
+  using KeptLoss = home::KeptLoss;
 
-  static std::uint64_t hive_now() { return now_ns(); }
   Home(Parts parts, Publisher publisher, FrameTable frames);
 
   // home_clients.cpp
@@ -259,11 +280,6 @@ class Home final : public CacheFrames {
   Result<void> check_frames_locked() const;
   // `content`: null for zeros.
   Result<void> renew(Lock& lock, PageRange torn_run, const std::vector<std::byte>* content);
-  struct Restore {
-    SegmentId segment = 0;
-    PageRange pages;
-    std::shared_ptr<const std::vector<std::byte>> content;
-  };
   void restore(Lock& lock, const Restore& what);
   bool wait_for_calls(Lock& lock, PageRange range);
   bool wait_for_calls_of(Lock& lock, ClientId client, PageRange range);
@@ -299,14 +315,20 @@ class Home final : public CacheFrames {
   // home_files.cpp
   Result<std::uint32_t> give_run(Lock& lock, ClientId client, PageRange run);
   bool renew_frame(Lock& lock, std::uint32_t frame);
+  Result<void> check_not_lent(std::uint64_t offset, std::size_t bytes) const;
+
+  // home_loans.cpp
+  Result<void> open_lent(Lock& lock, const ClientRef& client, std::span<const PageRange> runs);
+  Result<ClientRef> kernel_client_locked(CellId cell) const;
+  Result<std::uint16_t> begin_loan_work(Lock& lock, const Borrower& by, std::uint64_t loan,
+                                        std::span<const std::uint32_t> frames);
+  bool end_loan_work_locked(std::uint16_t slot);
+  void end_unknown_loans_locked(const Borrower& by, std::span<const std::uint64_t> known);
+  void free_loan_locked(std::uint16_t slot);
+  void unlend_locked(PageRange range, CellId cell, std::uint16_t slot);
+  bool recall(Lock& lock, PageRange range);
 
   // home_windows.cpp
-  struct Tear {
-    std::vector<PageRange> ranges;
-    std::vector<PageCalls::Ticket> tickets;
-    std::vector<Restore> restores;
-    std::uint64_t pages = 0;
-  };
   // Takes the windows out of the table and marks their pages; finish_tear then takes the pages
   // back, and puts back what is rolled back and tells the others, which may take long.
   Tear begin_tear_locked(std::span<const WindowId> ids);
@@ -341,11 +363,6 @@ class Home final : public CacheFrames {
                     std::uint64_t address, std::uint64_t instruction);
 
   // home_locks.cpp
-  struct LockLoss {
-    ClientRef client;
-    ObjectId object = 0;
-    std::uint32_t page = 0;
-  };
   Result<SharedLock*> make_lock(Lock& lock, ClientId client, SegmentId segment,
                                 proto::LockKind kind, std::string_view name);
   Result<void> enter_lock(const Client& client, SharedLock& lock);
@@ -372,11 +389,6 @@ class Home final : public CacheFrames {
   PageBits restoring_;  // torn, and about to have their last committed content again
   PageBits touched_;  // was given to somebody since it was last refilled
   PageCalls page_calls_;
-  struct KeptLoss {
-    CellId cell = -1;
-    std::uint64_t ended_ns = 0;
-    HomeLoss loss;
-  };
   std::map<ClientId, ClientRef> clients_;
   std::deque<KeptLoss> kept_losses_;  // of tasks that ended a moment ago
   std::map<SegmentId, Segment> segments_;
@@ -389,6 +401,9 @@ class Home final : public CacheFrames {
   std::uint64_t rollback_bytes_ = 0;  // kept for open windows
   std::vector<PageRange> dirty_;  // freed; to be taken back and refilled
   bool cleaning_ = false;
+  LoanBook loans_;
+  PageBits shown_;  // lent, and given to others than the borrower's kernel since it was renewed
+  RecallFrames recall_;
   FrameReclaimer* reclaimer_ = nullptr;
   FrameSupply* supply_ = nullptr;
   PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages

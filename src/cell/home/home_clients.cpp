@@ -30,7 +30,8 @@ Home::Home(Parts parts, Publisher publisher, FrameTable frames)
       frames_(std::move(frames)),
       torn_(parts_.layout.user_pages()),
       restoring_(parts_.layout.user_pages()),
-      touched_(parts_.layout.user_pages()) {}
+      touched_(parts_.layout.user_pages()),
+      shown_(parts_.layout.user_pages()) {}
 
 Home::~Home() = default;
 

@@ -54,6 +54,9 @@ Result<std::uint32_t> Home::give_run(Lock& lock, ClientId id, PageRange run) {
   if (count == 0) return 0;
   run.count = count;
   touched_.assign(run, true);
+  for (std::uint32_t frame = run.first; frame < run.end(); ++frame) {
+    if (frames_.borrower_of(frame) >= 0) shown_.assign({frame, 1}, true);
+  }
   const auto ticket = page_calls_.begin(id, run);
   lock.unlock();
   // The process may have lost them to Linux, whatever we believe.
@@ -136,11 +139,26 @@ void Home::give_back_frames(std::span<const std::uint32_t> frames) {
   }
 }
 
+// What is lent is closed to this cell's own kernel as well.
+Result<void> Home::check_not_lent(std::uint64_t offset, std::size_t bytes) const {
+  if (parts_.loans.skip_closing || bytes == 0) return {};
+  const std::uint64_t pages = parts_.layout.user_pages();
+  const std::uint64_t end = (offset + bytes - 1) / machine::page_bytes;
+  for (std::uint64_t frame = offset / machine::page_bytes; frame <= end && frame < pages;
+       ++frame) {
+    if (frames_.borrower_of(static_cast<std::uint32_t>(frame)) < 0) continue;
+    return fail(Code::refused, "the frame is lent to another cell", parts_.self);
+  }
+  return {};
+}
+
 Result<void> Home::read_frames(std::uint64_t offset, std::span<std::byte> out) {
+  if (auto may = check_not_lent(offset, out.size()); !may) return may;
   return parts_.memory->read(offset, out);
 }
 
 Result<void> Home::write_frames(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (auto may = check_not_lent(offset, bytes.size()); !may) return may;
   return parts_.memory->write(offset, bytes);
 }
 

@@ -31,12 +31,16 @@ std::optional<machine::PageRange> Home::allocate(Lock& lock, std::uint32_t pages
         calls_done_.wait_for(lock, std::chrono::nanoseconds(reclaim_wait_max_ns),
                              [this] { return reclaimed_.count == 0; });
     const auto run = frames_.cheapest_run(pages);
-    if (!is_my_turn || reclaimer_ == nullptr || !run) return std::nullopt;
+    const bool has_any = reclaimer_ != nullptr || frames_.count(FrameState::lent) > 0;
+    if (!is_my_turn || !has_any || !run) return std::nullopt;
     reclaimed_ = *run;
-    FrameReclaimer* const reclaimer = reclaimer_;
-    lock.unlock();
-    const bool gone = reclaimer->reclaim(*run);
-    lock.lock();
+    bool gone = true;
+    if (FrameReclaimer* const reclaimer = reclaimer_; reclaimer != nullptr) {
+      lock.unlock();
+      gone = reclaimer->reclaim(*run);
+      lock.lock();
+    }
+    gone = recall(lock, *run) && gone;
     // Still kept from the cache, which would have it again at once.
     const auto range = allocate_free(lock, pages, use);
     reclaimed_ = {};
@@ -159,6 +163,11 @@ Result<void> Home::check_frames_locked() const {
   std::uint64_t to_clean = 0;
   for (const PageRange range : dirty_) to_clean += range.count;
   const std::uint64_t cleaning = frames_.count(FrameState::cleaning);
+  std::uint64_t lent = 0;
+  for (const auto& [slot, entry] : loans_.entries()) lent += entry.frames;
+  if (lent != frames_.count(FrameState::lent)) {
+    return differs("the frames that are lent are not those of the loans");
+  }
   if (in_segments != frames_.count(FrameState::segment) ||
       locks_.size() != frames_.count(FrameState::lock) ||
       in_views != frames_.count(FrameState::anonymous) || to_clean > cleaning ||

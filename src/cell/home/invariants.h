@@ -48,4 +48,8 @@
 //     page as dirty all that time. If the client dies meanwhile, the page is lost: the cache and
 //     the file service hear of it first, then it is taken back, and until that is over no renewal
 //     of the frame can end.
+//
+// 15. A lent frame is open to the borrower's kernel, and this cell leaves alone what it holds. The
+//     page tables of a loan are one thread's work at a time: it is busy, and none of its frames
+//     goes. A loan that ends serves others only after renewal.
 #pragma once

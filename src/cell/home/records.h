@@ -101,4 +101,31 @@ struct Segment {
   SegmentRecord* record = nullptr;
 };
 
+// Pages that are to have their last committed content again.
+struct Restore {
+  SegmentId segment = 0;
+  machine::PageRange pages;
+  std::shared_ptr<const std::vector<std::byte>> content;
+};
+
+struct Tear {
+  std::vector<machine::PageRange> ranges;
+  std::vector<PageCalls::Ticket> tickets;
+  std::vector<Restore> restores;
+  std::uint64_t pages = 0;
+};
+
+// Of a client that left.
+struct LockLoss {
+  std::shared_ptr<Client> client;
+  ObjectId object = 0;
+  std::uint32_t page = 0;
+};
+
+struct KeptLoss {
+  CellId cell = -1;
+  std::uint64_t ended_ns = 0;
+  HomeLoss loss;
+};
+
 }  // namespace hive::cell::home

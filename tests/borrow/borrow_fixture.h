@@ -1,0 +1,124 @@
+// A page cache on a small node, with lenders next door.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "cache_fixture.h"
+#include "cell/borrow/borrowed_frames.h"
+#include "next_door.h"
+
+namespace hive::cell::test {
+
+class BorrowTest : public CacheTest {
+ protected:
+  static constexpr CellId first_lender = 0;
+  static constexpr CellId second_lender = 2;
+  static constexpr std::uint64_t wait_max_ns = 60 * ns_per_s;
+  std::uint64_t pause_ns = recall_pause_ns;
+
+  // All nodes have so many frames.
+  void start_cells(std::uint32_t frames, int lenders, std::uint64_t recall_ns = recall_max_ns,
+                   std::uint64_t idle_ns = 3600 * ns_per_s) {
+    node_frames = frames;
+    layout = machine::make_layout(4, frames * page);
+    kernel = std::make_unique<hive::test::MappedNode>(layout, self);
+    heap = std::make_unique<TaggedHeap>(kernel->heap(), kernel->heap_bytes());
+    memory = std::make_unique<MemoryFrames>(frames);
+    home = *Home::create({.self = self, .layout = layout, .heap = heap.get(),
+                          .memory = memory.get(), .log = {}});
+    client = *home->add_client({.task = 1, .cell = 0}, std::make_shared<NoSpace>());
+    doors = std::make_unique<NextDoor>(layout, Borrower{self, 1});
+    borrowed = std::make_unique<BorrowedFrames>(
+        BorrowedFrames::Parts{.self = self, .own = home.get(), .lenders = doors.get(),
+                              .node_frames = frames, .slots = borrowed_frames_max(frames),
+                              .idle_ns = idle_ns,
+                              .pause_ns = pause_ns});
+    if (lenders > 0) start_lender(first_lender, recall_ns);
+    if (lenders > 1) start_lender(second_lender, recall_ns);
+    cache = *PageCache::create(
+        {.heap = heap.get(), .frames = borrowed.get(), .node_frames = frames,
+         .borrowed_frames = borrowed_frames_max(frames),
+         .content_lost =
+             [this](std::span<const FileNumber> files) {
+               const std::scoped_lock lock(lost_mutex);
+               lost.insert(files.begin(), files.end());
+             },
+         .self = self, .dirty_age_ns = 3600 * ns_per_s, .dirty_pages_high = 1 << 20});
+  }
+  void start_lender(CellId cell, std::uint64_t recall_ns = recall_max_ns) {
+    doors->start(cell, recall_ns).use_recall([this, cell](CellId, machine::PageRange range) {
+      if (hears_recall) borrowed->on_recall(cell, range);
+    });
+  }
+  void kill_lender(CellId cell) {
+    doors->kill(cell);
+    borrowed->on_lender_down(cell);
+  }
+  void TearDown() override {
+    if (!cache) return;
+    expect_sound();
+    cache.reset();
+    borrowed->stop();
+    while (home->needs_clean_up()) home->clean_up();
+    EXPECT_EQ(home->frames_in(FrameState::cached), 0U) << "the cache has gone";
+    EXPECT_TRUE(home->check_frames().sound);
+    for (const std::string& breach : memory->breaches()) ADD_FAILURE() << breach;
+    for (const LenderOffer& offer : doors->offers()) {
+      const auto sound = doors->home(offer.cell).check_frames().sound;
+      EXPECT_TRUE(sound) << sound.error().message();
+      for (const std::string& breach : doors->node(offer.cell).frames.breaches()) {
+        ADD_FAILURE() << "lender " << offer.cell << ": " << breach;
+      }
+    }
+    doors.reset();
+  }
+
+  std::uint64_t lent_by(CellId cell) { return doors->home(cell).frames_in(FrameState::lent); }
+  // Waits for what threads do in the background.
+  template <class Condition>
+  static bool wait_for(Condition condition) {
+    const std::uint64_t deadline = now_ns() + wait_max_ns;
+    while (!condition()) {
+      if (now_ns() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+  // Pages in borrowed frames, of that lender or of any.
+  std::uint64_t borrowed_pages(FileNumber file, std::uint32_t pages, CellId of = -1) {
+    const CarefulReader reader(layout, self);
+    std::uint64_t count = 0;
+    for (std::uint32_t p = 0; p < pages; ++p) {
+      const auto found = find_cached(reader, cache->table_address(), node_frames, file, p);
+      const bool is_there = found && *found && (*found)->home != self;
+      count += is_there && (of < 0 || (*found)->home == of) ? 1 : 0;
+    }
+    return count;
+  }
+  // A file that does not fit the node, read until all of it is cached, in part in borrowed frames.
+  ContentRef read_until_it_fits(FileNumber number, std::uint32_t pages) {
+    const auto content = open(number);
+    EXPECT_TRUE(write_all(*content, 0, pattern(pages * page, static_cast<unsigned>(number))));
+    EXPECT_TRUE(content->flush());
+    EXPECT_TRUE(wait_for([&] {
+      EXPECT_EQ(read_all(*content, 0, pages * page),
+                pattern(pages * page, static_cast<unsigned>(number)));
+      return HasFailure() || cache->counts().pages >= pages;
+    })) << "it never fits";
+    return content;
+  }
+  bool is_lost(FileNumber number) {
+    const std::scoped_lock lock(lost_mutex);
+    return lost.contains(number);
+  }
+
+  std::unique_ptr<NextDoor> doors;
+  std::unique_ptr<BorrowedFrames> borrowed;
+  std::atomic<bool> hears_recall{true};
+  std::mutex lost_mutex;
+  std::set<FileNumber> lost;  // guarded by lost_mutex
+};
+
+}  // namespace hive::cell::test

@@ -1,0 +1,236 @@
+"""Cells that lend each other frames: a file that does not fit its cell is cached in borrowed ones,
+and what is left when lenders and borrowers die, are asked for their frames, and end in order."""
+
+import errno
+import json
+import os
+import random
+import unittest
+
+from filer import Filer
+from machine import MachineTest, seed, wait_for
+
+CREATE = os.O_RDWR | os.O_CREAT
+CELLS = 4
+FRAMES = 2048  # of a cell: 8 MiB
+PAGE = 4096
+HOME = 1  # of the file
+LENDERS = [c for c in range(CELLS) if c != HOME]
+PAGES = FRAMES * 3 // 2
+STEP = 64  # pages in one read or write
+
+
+def content(page, version):
+    return (b"%d.%d " % (page, version)).ljust(32, b".") * (PAGE // 32)
+
+
+class Borrow(MachineTest):
+    def setUp(self):
+        super().setUp()
+        self.machine.boot(CELLS, "8M")
+        self.filer = Filer(self, HOME)
+        self.random = random.Random(seed())
+
+    def end(self):
+        self.filer.end()
+        self.machine.shutdown()
+        self.assert_nothing_left()
+
+    def frames(self):
+        answer = json.loads(self.machine.hive("status", "--frames", "--json", "--name", "test",
+                                              check=False).stdout)
+        return {cell["cell"]: cell for cell in answer["frames"]}
+
+    def lent(self):
+        return {cell: about["states"]["lent"] for cell, about in self.frames().items()
+                if "states" in about}
+
+    def borrowed(self):
+        return self.frames()[HOME].get("borrowed", 0)
+
+    def assert_books(self):
+        """All cells' books add up, and what is lent is what is borrowed."""
+        def agree():
+            frames = self.frames()
+            return (len(frames) == CELLS and all("states" in f for f in frames.values())
+                    and sum(f["states"]["lent"] for f in frames.values())
+                    == sum(f["borrowed"] for f in frames.values()))
+        wait_for(agree, "lenders and borrowers to agree")
+        for about in self.frames().values():
+            self.assertTrue(about["adds_up"], about)
+
+    def make(self):
+        fd = self.filer.open("/big", CREATE, 0o644, HOME)
+        for first in range(0, PAGES, STEP):
+            data = b"".join(content(p, 0) for p in range(first, first + STEP))
+            self.assertEqual(self.filer.pwrite(fd, data, first * PAGE), len(data))
+        self.filer.fsync(fd)
+        return fd
+
+    def read(self, fd, versions=None):
+        """Reads it all. `versions`: what a page may be; else 0."""
+        found = {}
+        for first in range(0, PAGES, STEP):
+            data = self.filer.pread(fd, STEP * PAGE, first * PAGE)
+            self.assertEqual(len(data), STEP * PAGE)
+            for page in range(first, first + STEP):
+                here = data[(page - first) * PAGE:(page - first + 1) * PAGE]
+                may_be = versions.get(page, {0}) if versions else {0}
+                found[page] = next((v for v in may_be if here == content(page, v)), None)
+                self.assertIsNotNone(found[page], f"page {page} is {here[:40]}, not of {may_be}")
+        return found
+
+    def borrow(self, fd):
+        def read_and_look():
+            self.read(fd)
+            return self.borrowed() > 0
+        wait_for(read_and_look, "the cell to borrow")
+
+    def wait_back(self, cell, incarnation=2):
+        wait_for(lambda: self.machine.cell(cell)["incarnation"] == incarnation
+                 and set(self.machine.states()) == {"up"}, f"cell {cell} to be back")
+
+    def lender(self):
+        lent = self.lent()
+        return max(LENDERS, key=lambda cell: lent.get(cell, 0))
+
+    def test_a_file_that_does_not_fit_is_cached_in_borrowed_frames_that_go_back(self):
+        fd = self.make()
+        self.borrow(fd)
+        self.read(fd)
+        self.assert_books()
+        wait_for(lambda: self.borrowed() == 0, "what nobody uses to go back")
+        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have it")
+        self.read(fd)
+        self.end()
+
+    def test_a_lender_that_dies_costs_no_byte_that_was_synced(self):
+        fd = self.make()
+        self.borrow(fd)
+        cell = self.lender()
+        self.machine.hive("fault", "kill-cell", cell, "--name", "test")
+        self.read(fd)  # all of it was clean
+        self.wait_back(cell)
+        self.read(fd)
+        self.assert_books()
+        self.end()
+
+    def test_what_was_dirty_in_frames_of_a_dead_lender_is_an_error(self):
+        fd = self.make()
+        self.borrow(fd)
+        versions = {page: {0} for page in range(PAGES)}
+        for page in range(0, PAGES, STEP):  # some of each part
+            self.filer.pwrite(fd, content(page, 1), page * PAGE)
+            versions[page] = {0, 1}
+        self.machine.hive("fault", "kill-cell", self.lender(), "--name", "test")
+        try:
+            found = self.read(fd, versions)
+            self.filer.fsync(fd)
+            self.assertEqual([found[p] for p in range(0, PAGES, STEP)], [1] * (PAGES // STEP),
+                             "nobody said that something was lost")
+        except OSError as error:
+            self.assertEqual(error.errno, errno.EIO)
+        def opens():
+            try:
+                return self.filer.open("/big", os.O_RDWR)
+            except OSError as error:
+                # Its name may lie on the cell that has died.
+                self.assertIn(error.errno, (errno.EBUSY, errno.EHOSTDOWN))
+                return None
+        self.read(wait_for(opens, "the file to be opened again"), versions)
+        self.end()
+
+    def test_a_borrower_that_dies_gives_the_lenders_their_frames(self):
+        fd = self.make()
+        self.borrow(fd)
+        self.machine.hive("fault", "kill-cell", HOME, "--name", "test")
+        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have their frames")
+        self.wait_back(HOME)
+        self.filer.end()
+        self.filer = Filer(self, HOME)
+        self.read(self.filer.open("/big"))
+        self.assert_books()
+        self.end()
+
+    def test_a_lender_that_is_drained_loses_nothing_of_others(self):
+        fd = self.make()
+        self.borrow(fd)
+        for page in range(0, PAGES, STEP):
+            self.filer.pwrite(fd, content(page, 1), page * PAGE)
+        versions = {page: {1} for page in range(0, PAGES, STEP)}
+        cell = self.lender()
+        self.machine.hive("drain", cell, "--name", "test")
+        self.read(fd, versions)
+        self.filer.fsync(fd)
+        self.end()
+
+    def test_a_segment_of_a_lender_gets_its_frames(self):
+        fd = self.make()
+        self.borrow(fd)
+        cell = self.lender()
+        keeper = self.start_program(cell, "keeper", "kept", FRAMES)
+        self.assertTrue(keeper.stdout.readline().strip(), "there is no segment")
+        self.assertEqual(self.lent()[cell], 0)
+        self.read(fd)
+        self.assert_books()
+        self.end()
+
+    def incarnations(self):
+        return [c["incarnation"] for c in self.machine.status()["cells"]]
+
+    def arm_lenders(self, point):
+        for cell in LENDERS:
+            self.machine.hive("fault", "kill-at", cell, "--point", point, "--name", "test",
+                              check=False)
+
+    def test_lenders_that_die_of_a_loan(self):
+        fd = self.make()
+        before = self.incarnations()
+        self.arm_lenders("frame-loan")
+
+        def died():
+            self.read(fd)
+            return self.incarnations() != before
+        wait_for(died, "a lender to die")
+        self.arm_lenders("none")
+        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.read(fd)
+        self.assert_books()
+        self.end()
+
+    def test_lenders_that_die_when_frames_come_back(self):
+        fd = self.make()
+        self.borrow(fd)
+        before = self.incarnations()
+        self.arm_lenders("frame-return")
+        self.filer.ftruncate(fd, 0)
+        wait_for(lambda: self.incarnations() != before, "a lender to die")
+        self.arm_lenders("none")
+        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.filer.close(fd)
+        self.read(self.make())
+        self.assert_books()
+        self.end()
+
+    def test_a_borrower_that_dies_of_its_first_loan(self):
+        fd = self.make()
+        self.machine.hive("fault", "kill-at", HOME, "--point", "frame-borrow", "--name", "test")
+
+        def died():
+            try:
+                self.read(fd)
+            except (OSError, Filer.Lost):
+                pass
+            return self.machine.cell(HOME)["incarnation"] == 2
+        wait_for(died, "the borrower to die")
+        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have their frames")
+        self.filer.end()
+        self.filer = Filer(self, HOME)
+        self.read(self.filer.open("/big"))
+        self.assert_books()
+        self.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
