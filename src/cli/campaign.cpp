@@ -92,12 +92,14 @@ void add_campaign(CLI::App& app, Context& context) {
       ->capture_default_str();
   command->add_option("--keep", arguments->keep, "Leave all logs and evidence here")
       ->type_name("DIR");
+  CLI::IsMember known(defence_names());
+  known.description("");  // the list is in the text; in braces it is a word too long for a line
   command
       ->add_option("--sabotage", arguments->sabotage,
                    "Turn a defence off: firewall, discard, careful, fence, barrier; of files "
                    "sequence, write-back, sync, generation")
       ->type_name("DEFENCE")
-      ->check(CLI::IsMember(defence_names()));
+      ->check(known);
   command->add_flag("--json", arguments->json, "As JSON");
   command->footer(campaign_footer);
   command->callback([arguments, &context] { context.status = campaign(*arguments); });
