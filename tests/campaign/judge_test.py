@@ -272,7 +272,7 @@ class JudgeOfFiles(Judge):
         self.assertIn("a descriptor of a file fails though its home lives", self.judge())
 
     def test_an_error_of_a_home_that_lives(self):
-        self.logs["filer0"] += ["2000 ferror write 2 1 5"]
+        self.logs["filer0"] += ["2000 ferror fsync 2 1 5"]
         self.assertIn("a call on files fails that nothing stands in the way of", self.judge())
 
     def test_a_disk_that_was_made_to_fail(self):
@@ -282,7 +282,7 @@ class JudgeOfFiles(Judge):
         self.ended.clear()
         self.logs["filer0"] += ["2000 ferror fsync 2 1 28", "2000 ferror make -1 0 28"]
         self.assertEqual(self.judge(), set())
-        self.logs["filer0"] += ["2000 ferror write 0 1 28"]
+        self.logs["filer0"] += ["2000 ferror fsync 0 1 28"]
         self.assertIn("a call on files fails that nothing stands in the way of", self.judge())
 
     def test_names(self):
