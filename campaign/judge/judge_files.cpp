@@ -60,14 +60,15 @@ void Judge::judge_file_error(Case& now, const Witnessed& by, const Event& event)
   const int told = event.integer(3);
   // A path leads over the homes of names, and fsync of who made a file is about its name as well.
   const std::string& operation = event.word(0);
-  const bool is_name = event.word(1) == "-1" || operation == "look" || operation == "open" ||
-                       operation == "fsync";
+  const bool is_name = event.word(1) == "-1";
+  const bool has_name =
+      is_name || operation == "look" || operation == "open" || operation == "fsync";
   const auto& targets = now.evidence.fault.targets;
+  const bool is_down = told == EHOSTDOWN || told == ETIMEDOUT || told == ENOTCONN ||
+                       told == EBUSY || told == EAGAIN;
+  if (is_down && has_name && !now.dead_cells.empty()) return;
   const bool died = is_name ? !now.dead_cells.empty() : now.dead_cells.contains(home);
-  if (died && (told == EHOSTDOWN || told == ETIMEDOUT || told == EIO || told == ENOTCONN ||
-               told == EBUSY || told == EAGAIN)) {
-    return;
-  }
+  if (died && (is_down || told == EIO)) return;
   const bool failed = is_of_disk(now.evidence.fault.kind) && (is_name || home == targets.front());
   if (failed && (told == EIO || told == ENOSPC || told == ENOMEM)) return;
   // A task believes what its own cell says, until it goes down with it.
