@@ -35,6 +35,9 @@ void Judge::judge_files(Case& now) {
   if (now.evidence.fault.kind == "drain") {
     for (const int cell : now.evidence.fault.targets) lost.erase(cell);
   }
+  // Any home may have had pages in frames that it had borrowed from the dead.
+  now.lender_died = !lost.empty();
+  for (int cell = 0; now.lender_died && cell < plan_.cells; ++cell) lost.insert(cell);
   for (const Witnessed& component : now.evidence.components) {
     if (filer_of(component) == nullptr) continue;
     for (const Event& event : component.events) {
@@ -68,7 +71,7 @@ void Judge::judge_file_error(Case& now, const Witnessed& by, const Event& event)
                        told == EBUSY || told == EAGAIN;
   if (is_down && has_name && !now.dead_cells.empty()) return;
   const bool died = is_name ? !now.dead_cells.empty() : now.dead_cells.contains(home);
-  if (died && (is_down || told == EIO)) return;
+  if ((died && is_down) || ((died || now.lender_died) && told == EIO)) return;
   const bool failed = is_of_disk(now.evidence.fault.kind) && (is_name || home == targets.front());
   if (failed && (told == EIO || told == ENOSPC || told == ENOMEM)) return;
   // A task believes what its own cell says, until it goes down with it.
@@ -83,7 +86,7 @@ void Judge::judge_old_file(Case& now, const Witnessed& by, const Event& event) c
   const int told = event.integer(3);
   if (died && told != EIO) {
     escape(now, "a descriptor of a file outlives its home", text_of(by, event));
-  } else if (!died && told != 0) {
+  } else if (!died && told != 0 && !(now.lender_died && told == EIO)) {
     escape(now, "a descriptor of a file fails though its home lives", text_of(by, event));
   }
 }

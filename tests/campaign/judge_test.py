@@ -212,6 +212,12 @@ class JudgeOfFiles(Judge):
         self.ended["filer1"] = 75
         self.evidence["frames"] = [{"cell": cell, "adds_up": True} for cell in range(3)]
 
+    def nobody_dies(self, kind="suspend", targets=()):
+        self.evidence["fault"] |= {"kind": kind, "targets": list(targets)}
+        self.evidence["kernels"][1]["died_ns"] = 0
+        self.evidence["status_after"]["cells"][1]["incarnation"] = 1
+        self.ended.clear()
+
     def stored(self, home, *versions):
         log = self.logs["filer0"]
         log += [f"300 f{step} {home} 1 4 {v}" for v in versions for step in ("storing", "stored")]
@@ -243,9 +249,19 @@ class JudgeOfFiles(Judge):
         self.assertEqual(self.judge(), set())
 
     def test_another_file_is_touched(self):
+        self.nobody_dies()
         self.stored(2, 5, 6)
         self.seen(2, 5, 6)
         self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
+
+    def test_what_lay_in_frames_of_the_dead_is_lost_but_for_what_was_synced(self):
+        self.stored(2, 5, 6).extend(["310 fsyncing 2 1", "320 fsynced 2 1"])
+        self.stored(2, 7)
+        self.seen(2, 6, 7)
+        self.logs["filer0"] += ["2000 ferror write 2 1 5", "8000 fold 4 2 1 5"]
+        self.assertEqual(self.judge(), set())
+        self.seen(2, 5, 6, by=2)
+        self.assertNotEqual(self.judge(), set())
 
     def test_after_a_drain_all_is_there(self):
         self.evidence["fault"]["kind"] = "drain"
@@ -268,18 +284,17 @@ class JudgeOfFiles(Judge):
         self.assertIn("a descriptor of a file outlives its home", self.judge())
 
     def test_an_old_descriptor_that_fails_without_need(self):
+        self.nobody_dies()
         self.logs["filer0"] += ["8000 fold 4 2 1 5"]
         self.assertIn("a descriptor of a file fails though its home lives", self.judge())
 
     def test_an_error_of_a_home_that_lives(self):
+        self.nobody_dies()
         self.logs["filer0"] += ["2000 ferror fsync 2 1 5"]
         self.assertIn("a call on files fails that nothing stands in the way of", self.judge())
 
     def test_a_disk_that_was_made_to_fail(self):
-        self.evidence["fault"] |= {"kind": "disk-full", "targets": [2]}
-        self.evidence["kernels"][1]["died_ns"] = 0
-        self.evidence["status_after"]["cells"][1]["incarnation"] = 1
-        self.ended.clear()
+        self.nobody_dies("disk-full", [2])
         self.logs["filer0"] += ["2000 ferror fsync 2 1 28", "2000 ferror make -1 0 28"]
         self.assertEqual(self.judge(), set())
         self.logs["filer0"] += ["2000 ferror fsync 0 1 28"]
