@@ -36,8 +36,11 @@ void Judge::judge_files(Case& now) {
     for (const int cell : now.evidence.fault.targets) lost.erase(cell);
   }
   // Any home may have had pages in frames that it had borrowed from the dead.
-  now.lender_died = !lost.empty();
-  for (int cell = 0; now.lender_died && cell < plan_.cells; ++cell) lost.insert(cell);
+  const bool has_died = !lost.empty();
+  for (int cell = 0; has_died && cell < plan_.cells; ++cell) lost.insert(cell);
+  // Some hear of that only when they flush or close the file, while the next fault is judged.
+  now.lender_died = has_died || lender_died_;
+  lender_died_ = has_died;
   for (const Witnessed& component : now.evidence.components) {
     if (filer_of(component) == nullptr) continue;
     for (const Event& event : component.events) {
