@@ -21,14 +21,7 @@ class BorrowTest : public CacheTest {
   // All nodes have so many frames.
   void start_cells(std::uint32_t frames, int lenders, std::uint64_t recall_ns = recall_max_ns,
                    std::uint64_t idle_ns = 3600 * ns_per_s) {
-    node_frames = frames;
-    layout = machine::make_layout(4, frames * page);
-    kernel = std::make_unique<hive::test::MappedNode>(layout, self);
-    heap = std::make_unique<TaggedHeap>(kernel->heap(), kernel->heap_bytes());
-    memory = std::make_unique<MemoryFrames>(frames);
-    home = *Home::create({.self = self, .layout = layout, .heap = heap.get(),
-                          .memory = memory.get(), .log = {}});
-    client = *home->add_client({.task = 1, .cell = 0}, std::make_shared<NoSpace>());
+    start_node(frames, 4);
     doors = std::make_unique<NextDoor>(layout, Borrower{self, 1});
     borrowed = std::make_unique<BorrowedFrames>(
         BorrowedFrames::Parts{.self = self, .own = home.get(), .lenders = doors.get(),

@@ -25,7 +25,7 @@ using Bytes = std::vector<std::byte>;
 using ContentRef = std::shared_ptr<FileContent>;
 
 // Of segments; what it does to page tables is nothing.
-class NoSpace final : public ClientSpace {
+class NoSpace : public ClientSpace {
  public:
   Result<std::uint32_t> give(machine::PageRange range) override { return range.count; }
   Result<void> open(machine::PageRange) override { return {}; }
@@ -61,17 +61,21 @@ class CacheTest : public ::testing::Test {
 
   static void SetUpTestSuite() { install_safe_copy_handler(); }
 
-  // A node of so many frames. Nothing is written back before it has to be, unless told.
-  void start(std::uint32_t frames, PageCache::Parts wanted = {.dirty_age_ns = 3600 * ns_per_s,
-                                                              .dirty_pages_high = 1 << 20}) {
+  // A home on a node of so many frames, of a machine of so many cells.
+  void start_node(std::uint32_t frames, int cells) {
     node_frames = frames;
-    layout = machine::make_layout(2, frames * page);
+    layout = machine::make_layout(cells, frames * page);
     kernel = std::make_unique<hive::test::MappedNode>(layout, self);
     heap = std::make_unique<TaggedHeap>(kernel->heap(), kernel->heap_bytes());
     memory = std::make_unique<MemoryFrames>(frames);
     home = *Home::create({.self = self, .layout = layout, .heap = heap.get(),
                           .memory = memory.get(), .log = {}});
     client = *home->add_client({.task = 1, .cell = 0}, std::make_shared<NoSpace>());
+  }
+  // A node of so many frames. Nothing is written back before it has to be, unless told.
+  void start(std::uint32_t frames, PageCache::Parts wanted = {.dirty_age_ns = 3600 * ns_per_s,
+                                                              .dirty_pages_high = 1 << 20}) {
+    start_node(frames, 2);
     wanted.heap = heap.get();
     wanted.frames = home.get();
     wanted.node_frames = frames;

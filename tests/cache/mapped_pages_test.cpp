@@ -8,13 +8,8 @@ namespace hive::cell::test {
 namespace {
 
 // Notes at which addresses pages are open.
-class NotingSpace final : public ClientSpace {
+class NotingSpace final : public NoSpace {
  public:
-  Result<std::uint32_t> give(machine::PageRange range) override { return range.count; }
-  Result<void> open(machine::PageRange) override { return {}; }
-  Result<void> close(machine::PageRange) override { return {}; }
-  void forget(machine::PageRange) override {}
-  Result<std::uint32_t> give_at(std::uint64_t, std::uint32_t count) override { return count; }
   Result<void> open_at(std::uint64_t address, std::uint32_t count) override {
     const std::scoped_lock lock(mutex);
     for (std::uint32_t i = 0; i < count; ++i) open_pages.insert(address + i * page);

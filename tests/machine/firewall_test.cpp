@@ -16,18 +16,9 @@ namespace {
 
 constexpr std::int64_t refused_as(Code code) { return 1 + static_cast<std::int64_t>(code); }
 
-class FirewallTest : public testing::TestWithParam<FirewallMode> {
+class FirewallTest : public WorldTest {
  protected:
-  void SetUp() override {
-    if (!host_has(GetParam())) {
-      GTEST_SKIP() << "this host has no firewall mode " << machine::firewall_mode_name(GetParam());
-    }
-    world_ = std::make_unique<World>(GetParam());
-    world_->map_task();
-  }
   bool fenced() const { return GetParam() != FirewallMode::cooperative; }
-
-  std::unique_ptr<World> world_;
 };
 
 TEST_P(FirewallTest, NothingIsThereUntilItIsGiven) {

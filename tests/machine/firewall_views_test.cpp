@@ -7,14 +7,11 @@
 namespace hive::test {
 namespace {
 
-class ViewTest : public testing::TestWithParam<FirewallMode> {
+class ViewTest : public WorldTest {
  protected:
   void SetUp() override {
-    if (!host_has(GetParam())) {
-      GTEST_SKIP() << "this host has no firewall mode " << machine::firewall_mode_name(GetParam());
-    }
-    world_ = std::make_unique<World>(GetParam());
-    world_->map_task();
+    WorldTest::SetUp();
+    if (IsSkipped()) return;
     for (std::uint32_t page = 0; page < 64; ++page) {
       world_->put(page, static_cast<std::uint8_t>(page));
     }
@@ -23,7 +20,6 @@ class ViewTest : public testing::TestWithParam<FirewallMode> {
     ASSERT_EQ(world_->open_at(at, 1), 0);
     ASSERT_EQ(world_->let_stores(at, true), 0);
   }
-  std::unique_ptr<World> world_;
 };
 
 TEST_P(ViewTest, FramesThatLieApartLieSideBySide) {

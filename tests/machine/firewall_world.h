@@ -85,4 +85,17 @@ class World {
 bool host_has(FirewallMode mode);
 std::string mode_test_name(FirewallMode mode);
 
+// A world in each mode that this host has, with the node mapped by the task.
+class WorldTest : public testing::TestWithParam<FirewallMode> {
+ protected:
+  void SetUp() override {
+    if (!host_has(GetParam())) {
+      GTEST_SKIP() << "this host has no firewall mode " << machine::firewall_mode_name(GetParam());
+    }
+    world_ = std::make_unique<World>(GetParam());
+    world_->map_task();
+  }
+  std::unique_ptr<World> world_;
+};
+
 }  // namespace hive::test

@@ -7,7 +7,7 @@ namespace hive::cell {
 
 nlohmann::json count_frames(CellId self, const Home& home,
                             const BorrowedFrames& borrowed) {
-  const Home::FrameBooks books = home.check_frames();
+  const FrameBooks books = home.check_frames();
   nlohmann::json states = nlohmann::json::object();
   std::uint64_t frames = 0;
   for (std::size_t i = 0; i < frame_states; ++i) {

@@ -166,15 +166,17 @@ bool PageCache::let_go_locked(const File& file) {
   return true;
 }
 
-Result<void> PageCache::forget(FileNumber number) {
+Result<void> PageCache::forget(FileNumber number) { return drop(number, Dropped::file); }
+
+Result<void> PageCache::drop(FileNumber number, Dropped what) {
   FileRef file;
   Lock lock(mutex_);
   const auto known = files_.find(number);
   if (known == files_.end()) return {};
   file = known->second;
-  file->is_gone = true;
+  if (what == Dropped::file) file->is_gone = true;
   if (auto begun = begin_alone(lock, *file); !begun) return begun;
-  drop_pages(lock, *file, 0);
+  drop_pages(lock, *file, 0, what == Dropped::doubted);
   end_alone_locked(*file);
   (void)let_go_locked(*file);
   lock.unlock();

@@ -61,6 +61,8 @@ namespace hive::cell {
 inline constexpr std::uint32_t batch_pages_max = 16;  // of one write-back, or one read of the disk
 inline constexpr std::uint32_t ahead_pages_min = 4;
 inline constexpr std::uint32_t ahead_pages_max = 32;
+// How long one waits who can only wait for others to finish.
+inline constexpr std::uint64_t frame_wait_ns = 10 * ns_per_ms;
 inline constexpr std::size_t ahead_jobs_max = 64;
 inline constexpr std::size_t idle_files_max = 256;  // that nobody has open, and that stay cached
 
@@ -174,6 +176,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   };
   Sweep sweep_locked(std::uint32_t frames_max);
   void spare_locked(std::span<const std::uint32_t> frames);
+  // One that is spare is in the caller's hand from now on.
+  void take_spare_locked(std::uint32_t frame);
   void give_back(Lock& lock, Frames frames);
   // The page of a frame leaves: it is in hand after the second of these.
   void begin_leaving_locked(std::uint32_t frame);
@@ -261,6 +265,8 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   void end_alone_locked(File& file);
   Result<void> truncate(File& file, std::uint64_t bytes);
   Result<void> drop(File& file);
+  enum class Dropped : std::uint8_t { file, doubted };
+  Result<void> drop(FileNumber number, Dropped what);
   void drop_pages(Lock& lock, File& file, std::uint32_t first, bool only_doubted = false);
 
   // write_back.cpp

@@ -14,12 +14,8 @@ using machine::page_bytes;
 namespace {
 
 constexpr int frame_rounds_max = 1000;
-// How long one waits who can only wait for others to finish.
-constexpr std::uint64_t frame_wait_ns = 10 * ns_per_ms;
-constexpr std::uint64_t reclaim_max_ns = 10 * ns_per_s;
-// Of the clock hand and of reclaim, in one go: the lock is held so long.
+// Of the clock hand, in one go: the lock is held so long.
 constexpr std::size_t sweep_steps_max = 8192;
-constexpr std::size_t reclaim_pages_max = 1024;
 
 }  // namespace
 
@@ -130,6 +126,12 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
   }
   table_.head().sweep.store(sweep + 1, std::memory_order_relaxed);
   return found;
+}
+
+void PageCache::take_spare_locked(std::uint32_t frame) {
+  std::erase(spare_, frame);
+  pages_[frame].state = PageState::moving;
+  ++in_hand_;
 }
 
 void PageCache::spare_locked(std::span<const std::uint32_t> frames) {
@@ -337,70 +339,6 @@ Result<void> PageCache::copy_in(std::span<const std::uint32_t> frames, std::size
     if (copied) return copied;
     return Result<void>(failure(Code::host, EIO, "a frame cannot be written"));
   });
-}
-
-// --- reclaim ------------------------------------------------------------------------------------
-
-bool PageCache::reclaim(machine::PageRange range) {
-  HIVE_CHECK(range.end() <= pages_.size());
-  const std::uint64_t deadline = now_ns() + reclaim_max_ns;
-  Lock lock(mutex_);
-  for (;;) {
-    const Left left = reclaim_some(lock, range);
-    if (left == Left::nothing) return true;
-    if (left == Left::failed || now_ns() >= deadline) return false;
-  }
-}
-
-// What is clean goes; one batch of what is dirty is written back; else it waits a moment.
-PageCache::Left PageCache::reclaim_some(Lock& lock, machine::PageRange range) {
-  Frames gone;
-  Frames never_held;
-  std::optional<std::uint32_t> dirty;
-  bool some_stay = in_transit_ > 0;
-  for (std::uint32_t frame = range.first; frame < range.end(); ++frame) {
-    Page& page = pages_[frame];
-    if (page.state == PageState::absent) continue;
-    if (gone.size() >= reclaim_pages_max) {
-      some_stay = true;
-      break;
-    }
-    if (page.state == PageState::spare) {
-      std::erase(spare_, frame);
-      page.state = PageState::moving;
-      ++in_hand_;
-      never_held.push_back(frame);
-      continue;
-    }
-    const bool is_free = page.state == PageState::ready && page.pins == 0 && !page.writing &&
-                         !page.lost && may_leave_locked(frame);
-    if (is_free && (page.dirty == 0 || parts_.sabotage.write_back)) {
-      begin_leaving_locked(frame);
-      gone.push_back(frame);
-      continue;
-    }
-    some_stay = true;
-    if (is_free && !dirty && may_write_back_locked(frame)) dirty = frame;
-  }
-  counts_.evicted += gone.size();
-  const bool any_gone = !gone.empty() || !never_held.empty();
-  if (!gone.empty()) {
-    (void)take_from_mappings(lock, gone);
-    end_leaving_locked(gone);
-  }
-  give_back(lock, std::move(gone));
-  give_back(lock, std::move(never_held));
-  if (!some_stay) return Left::nothing;
-  if (dirty) {
-    // It may have been written, or have left, while the lock was released.
-    const Page& page = pages_[*dirty];
-    const bool is_still = page.state == PageState::ready && page.dirty != 0 && !page.writing &&
-                          may_write_back_locked(*dirty);
-    if (is_still && !write_back(lock, begin_batch_locked(*dirty))) return Left::failed;
-    return Left::some;
-  }
-  if (!any_gone) changed_.wait_for(lock, std::chrono::nanoseconds(frame_wait_ns));
-  return Left::some;
 }
 
 }  // namespace hive::cell

@@ -1,5 +1,5 @@
-// Frames that are borrowed: lost with their lender, given back when nobody uses them, and how one
-// sees that those there are do not suffice.
+// Frames that are borrowed and lost with their lender, and how one sees that those there are do not
+// suffice.
 
 #include <algorithm>
 #include <utility>
@@ -10,9 +10,6 @@
 namespace hive::cell {
 
 namespace {
-
-// In one go: the lock is held so long.
-constexpr std::size_t give_up_pages_max = 1024;
 
 // Never 0.
 std::uint64_t key_of(FileNumber file, std::uint32_t page) {
@@ -54,9 +51,7 @@ void PageCache::lose(std::span<const std::uint32_t> frames) {
   for (const std::uint32_t frame : frames) {
     Page& page = pages_[frame];
     if (page.state == PageState::spare) {
-      std::erase(spare_, frame);
-      page.state = PageState::moving;
-      ++in_hand_;
+      take_spare_locked(frame);
       spare.push_back(frame);
     }
     const bool is_linked = page.state == PageState::ready || page.state == PageState::filling;
@@ -118,47 +113,6 @@ bool PageCache::let_lost_go(Lock& lock) {
   std::erase_if(lost_, [this](std::uint32_t frame) { return !pages_[frame].lost; });
   give_back(lock, std::move(gone));
   return true;
-}
-
-// --- what nobody uses ---------------------------------------------------------------------------
-
-void PageCache::give_up_idle(machine::PageRange range) {
-  HIVE_CHECK(range.end() <= pages_.size());
-  for (std::uint32_t frame = range.first; frame < range.end();) {
-    Frames idle;
-    Frames spare;
-    Lock lock(mutex_);
-    // As when the clock hand passes.
-    const auto marks = marks_ ? marks_() : nullptr;
-    const std::uint32_t sweep = table_.head().sweep.load(std::memory_order_relaxed);
-    for (; frame < range.end() && idle.size() < give_up_pages_max; ++frame) {
-      Page& page = pages_[frame];
-      if (page.state == PageState::spare) {
-        std::erase(spare_, frame);
-        page.state = PageState::moving;
-        ++in_hand_;
-        spare.push_back(frame);
-        continue;
-      }
-      const bool is_idle = page.state == PageState::ready && page.pins == 0 && !page.writing &&
-                           !page.lost && page.dirty == 0;
-      const bool is_used = std::exchange(page.used, false);
-      const std::uint32_t passed = std::exchange(page.passed, sweep);
-      const bool is_marked = marks != nullptr && is_idle && marks->is_used(frame, passed);
-      if (!is_idle || is_used || is_marked) continue;
-      detach_locked(frame);
-      idle.push_back(frame);
-    }
-    table_.head().sweep.store(sweep + 1, std::memory_order_relaxed);
-    counts_.evicted += idle.size();
-    if (!idle.empty()) {
-      lock.unlock();
-      if (!parts_.sabotage.sequence) parts_.frames->lose_frames(idle);
-      lock.lock();
-    }
-    give_back(lock, std::move(idle));
-    give_back(lock, std::move(spare));
-  }
 }
 
 }  // namespace hive::cell

@@ -94,18 +94,6 @@ void PageCache::doubt(std::span<const HeldFrame> frames) {
   }
 }
 
-Result<void> PageCache::drop_doubted(FileNumber number) {
-  FileRef file;
-  Lock lock(mutex_);
-  const auto known = files_.find(number);
-  if (known == files_.end()) return {};
-  file = known->second;
-  if (auto begun = begin_alone(lock, *file); !begun) return begun;
-  drop_pages(lock, *file, 0, true);
-  end_alone_locked(*file);
-  (void)let_go_locked(*file);
-  lock.unlock();
-  return {};
-}
+Result<void> PageCache::drop_doubted(FileNumber number) { return drop(number, Dropped::doubted); }
 
 }  // namespace hive::cell

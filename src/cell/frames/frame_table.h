@@ -21,6 +21,12 @@
 
 namespace hive::cell {
 
+// What a count of all frames has found.
+struct FrameBooks {
+  std::array<std::uint64_t, frame_states> counts{};  // at one moment
+  Result<void> sound;  // errors: corrupt, with words that say what does not add up
+};
+
 class FrameTable {
  public:
   // All frames are free. `heap` outlives it. Errors: exhausted.

@@ -44,27 +44,16 @@
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
 #include "cell/home/page_calls.h"
+#include "cell/home/parts.h"
 #include "cell/home/publisher.h"
 #include "cell/home/records.h"
 #include "cell/home/sync_table.h"
-#include "machine/sabotage.h"
 
 namespace hive::cell {
 
 class Home final : public CacheFrames, public FrameLender {
  public:
-  struct Parts {
-    CellId self = 0;
-    machine::Layout layout{};
-    TaggedHeap* heap = nullptr;     // outlives the home
-    FrameMemory* memory = nullptr;  // outlives the home
-    LogLine log;
-    TornNews torn_news{};
-    LostPages lost_pages{};
-    std::uint64_t (*now)() = [] { return now_ns(); };
-    LoanRules loans{};
-    machine::Sabotage sabotage{};
-  };
+  using Parts = HomeParts;
   // Errors: exhausted (the heap is full).
   static Result<std::unique_ptr<Home>> create(Parts parts);
   Home(const Home&) = delete;
@@ -117,7 +106,6 @@ class Home final : public CacheFrames, public FrameLender {
   // bad_argument, busy, host.
   Result<void> give(ClientId client, SegmentId segment, std::uint64_t first, std::uint64_t pages);
 
-  // Errors: busy, lost (with the first torn range), bad_argument, exhausted, host.
   // Stores bytes for the client, whole or not at all, without opening anything to it. Errors: busy
   // (another client has an exclusive window there), lost, bad_argument (also when larger than
   // store_bytes_max), host.
@@ -125,7 +113,7 @@ class Home final : public CacheFrames, public FrameLender {
                      std::span<const std::byte> bytes);
 
   // A segment that is rolled back has exclusive windows only, and the cell a bound for what it
-  // keeps for them.
+  // keeps for them. Errors: busy, lost (with the first torn range), bad_argument, exhausted, host.
   Result<WindowId> open_window(ClientId client, SegmentId segment, std::uint64_t first,
                                std::uint64_t pages, WindowMode mode);
   // The window is gone in every case. Errors: not_found, lost (with the first torn range).
@@ -218,10 +206,6 @@ class Home final : public CacheFrames, public FrameLender {
   void clean_up();
   bool needs_clean_up() const { return dirty_count_.load(std::memory_order_relaxed) != 0; }
   // Counts all frames anew, and compares with what segments, locks and files should have.
-  struct FrameBooks {
-    std::array<std::uint64_t, frame_states> counts{};  // at one moment
-    Result<void> sound;  // errors: corrupt, with words that say what does not add up
-  };
   FrameBooks check_frames() const;
   std::uint64_t frames_in(FrameState state) const { return frames_.count(state); }
 
@@ -232,6 +216,7 @@ class Home final : public CacheFrames, public FrameLender {
   using Segment = home::Segment;
   using Window = home::Window;
   using ClientRef = std::shared_ptr<Client>;
+  using Place = home::Place;
   using Restore = home::Restore;
   using Tear = home::Tear;
   using LockLoss = home::LockLoss;
@@ -253,11 +238,6 @@ class Home final : public CacheFrames, public FrameLender {
   // home_segments.cpp
   Result<Segment*> segment_locked(const Client& client, SegmentId id);
   Segment* segment_at_locked(std::uint32_t page);
-  struct Place {
-    ClientRef client;
-    Segment* segment = nullptr;
-    PageRange range;  // of the node
-  };
   // Pages of a segment that the client has open, `first` counted from the segment's beginning.
   Result<Place> place_locked(ClientId client, SegmentId segment, std::uint64_t first,
                              std::uint64_t pages);
@@ -292,7 +272,7 @@ class Home final : public CacheFrames, public FrameLender {
   Error host_error(const Error& e) const;
 
   // home_views.cpp
-  Result<home::View*> view_locked(const ClientRef& client, ViewId view) const;
+  Result<home::ViewPlace> view_locked(ClientId client, ViewId view) const;
   // Frames of a node for pages [first, end) of a block that have none.
   void find_frames_locked(home::ViewPages& block, std::uint32_t first, std::uint32_t end,
                           ViewId view);

@@ -23,14 +23,13 @@ Result<ViewId> Home::map_file_view(ClientId client, std::uint64_t address, std::
 
 Result<FilePart> Home::file_part(ClientId id, ViewId view_id, std::uint64_t page) const {
   const Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  const auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
-  if ((*view)->part.file == 0 || page >= (*view)->pages) {
+  const auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const auto& [client, view] = *place;
+  if (view->part.file == 0 || page >= view->pages) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
-  return (*view)->part;
+  return view->part;
 }
 
 bool Home::is_opener_locked(const View& view, std::uint64_t page, std::uint32_t frame) const {
@@ -44,45 +43,43 @@ bool Home::is_opener_locked(const View& view, std::uint64_t page, std::uint32_t 
 Result<void> Home::expect_stores(ClientId id, ViewId view_id, std::uint64_t page,
                                  const HeldFrame& held) {
   const Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  const auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
-  if (!(*view)->part.writable) {
+  const auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const auto& [client, view] = *place;
+  if (!view->part.writable) {
     return fail(Code::refused, cause::store_without_window, parts_.self);
   }
   if (!frames_.holds(held.frame, held.file, held.page, held.sequence)) {
     return fail(Code::busy, cause::pages_in_use, parts_.self);
   }
-  if (is_opener_locked(**view, page, held.frame)) return {};
+  if (is_opener_locked(*view, page, held.frame)) return {};
   openers_.emplace(
       held.frame,
-      Opener{id, view_id, page, (*view)->address + page * page_bytes, (*client)->space, held});
-  open_pages((*client)->info).fetch_add(1, std::memory_order_relaxed);
+      Opener{id, view_id, page, view->address + page * page_bytes, client->space, held});
+  open_pages(client->info).fetch_add(1, std::memory_order_relaxed);
   return {};
 }
 
 Result<ViewBlock> Home::show_file(ClientId id, ViewId view_id, std::uint64_t page,
                                   std::span<const HeldFrame> held) {
   Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  const auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
+  const auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const auto& [client, view] = *place;
   const std::uint64_t number = page / view_block_pages;
-  const std::uint64_t first = (*view)->part.first_page + number * view_block_pages;
-  ViewPages& block = (*view)->blocks[number];
+  const std::uint64_t first = view->part.first_page + number * view_block_pages;
+  ViewPages& block = view->blocks[number];
   block.frames.fill(home::none);
   for (const HeldFrame& h : held) {
     if (h.page < first || h.page - first >= view_block_pages) continue;
     // Behind its end the addresses are not the view's.
-    if (number * view_block_pages + (h.page - first) >= (*view)->pages) continue;
+    if (number * view_block_pages + (h.page - first) >= view->pages) continue;
     block.frames[h.page - first] = h.frame;
     block.sequences[h.page - first] = h.sequence;
   }
   const ViewBlock answer = answer_locked(block);
   if (answer.show != 0) return answer;
-  if (auto done = bring_in(lock, *client, **view, number); !done) return fail(done.error());
+  if (auto done = bring_in(lock, client, *view, number); !done) return fail(done.error());
   return answer;
 }
 

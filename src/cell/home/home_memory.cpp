@@ -108,7 +108,7 @@ void Home::begin_cleaning_locked(PageRange range) {
   dirty_count_.store(dirty_.size(), std::memory_order_relaxed);
 }
 
-Home::FrameBooks Home::check_frames() const {
+FrameBooks Home::check_frames() const {
   FrameBooks books;
   const FrameReclaimer* cache = nullptr;
   {

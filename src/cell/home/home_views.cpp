@@ -20,10 +20,12 @@ void Home::use_supply(FrameSupply* supply) {
   supply_ = supply;
 }
 
-Result<View*> Home::view_locked(const ClientRef& client, ViewId id) const {
-  const auto found = client->views.find(id);
-  if (found == client->views.end()) return fail(Code::not_found, cause::no_view, parts_.self);
-  return &found->second;
+Result<home::ViewPlace> Home::view_locked(ClientId id, ViewId view) const {
+  const auto client = client_locked(id);
+  if (!client) return fail(client.error());
+  const auto found = (*client)->views.find(view);
+  if (found == (*client)->views.end()) return fail(Code::not_found, cause::no_view, parts_.self);
+  return home::ViewPlace{*client, &found->second};
 }
 
 Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes) {
@@ -58,18 +60,16 @@ Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64
 
 Result<void> Home::unmap_view(ClientId id, ViewId view_id) {
   Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
   // What it has stored stays, and is written back in time.
-  const auto openers = leave_frames_locked(**client, &view_id);
+  const auto openers = leave_frames_locked(*place->client, &view_id);
   const auto closed = close_openers(lock, openers);
   if (!closed) lose_openers(lock, openers);
-  view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
-  drop_view_locked(**view);
-  (*client)->views.erase(view_id);
+  place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  drop_view_locked(*place->view);
+  place->client->views.erase(view_id);
   return closed;
 }
 
@@ -120,26 +120,24 @@ std::optional<machine::PageRange> Home::last_frame(Lock& lock) {
 
 Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t page) {
   Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
-  if (page >= (*view)->pages || (*view)->part.file != 0) {
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  if (page >= place->view->pages || place->view->part.file != 0) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
   const std::uint64_t number = page / view_block_pages;
   const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
   const auto end = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>((*view)->pages - number * view_block_pages, view_block_pages));
-  ViewPages* block = &(*view)->blocks[number];
+      std::min<std::uint64_t>(place->view->pages - number * view_block_pages, view_block_pages));
+  ViewPages* block = &place->view->blocks[number];
   find_frames_locked(*block, touched, touched + 1, view_id);
   if (block->frames[touched] == home::none) {
     auto found = last_frame(lock);
     // The lock was released: the view may be gone.
-    view = view_locked(*client, view_id);
-    if (!view && found) frames_.free_untouched(*found);
-    if (!view) return fail(view.error());
-    block = &(*view)->blocks[number];
+    place = view_locked(id, view_id);
+    if (!place && found) frames_.free_untouched(*found);
+    if (!place) return fail(place.error());
+    block = &place->view->blocks[number];
     if (found && block->frames[touched] == home::none) {
       frames_.set_owner({found->first, 1}, view_id);
       block->frames[touched] = found->first;
@@ -154,7 +152,9 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t pa
   find_frames_locked(*block, 0, end, view_id);
   const ViewBlock answer = answer_locked(*block);
   if (answer.show != 0) return answer;
-  if (auto done = bring_in(lock, *client, **view, number); !done) return fail(done.error());
+  if (auto done = bring_in(lock, place->client, *place->view, number); !done) {
+    return fail(done.error());
+  }
   return answer;
 }
 
@@ -171,17 +171,16 @@ ViewBlock Home::answer_locked(const ViewPages& block) const {
 
 Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
   Lock lock(mutex_);
-  const auto client = client_locked(id);
-  if (!client) return fail(client.error());
-  const auto view = view_locked(*client, view_id);
-  if (!view) return fail(view.error());
+  const auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const auto& [client, view] = *place;
   const std::uint64_t number = page / view_block_pages;
-  const auto block = (*view)->blocks.find(number);
-  if (block == (*view)->blocks.end()) {
+  const auto block = view->blocks.find(number);
+  if (block == view->blocks.end()) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
   block->second.shown = block->second.frames;
-  return bring_in(lock, *client, **view, number);
+  return bring_in(lock, client, *view, number);
 }
 
 std::vector<ShownRun> Home::shown_locked(const View& view, std::uint64_t number) const {

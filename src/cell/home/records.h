@@ -89,6 +89,12 @@ struct Client {
   std::map<ViewId, View> views;
 };
 
+// A view that was looked up, and whose it is.
+struct ViewPlace {
+  std::shared_ptr<Client> client;
+  View* view = nullptr;
+};
+
 struct Segment {
   SegmentId id = 0;
   std::string name;
@@ -99,6 +105,13 @@ struct Segment {
   std::uint32_t clients = 0;  // that have it open
   std::vector<WindowId> windows;
   SegmentRecord* record = nullptr;
+};
+
+// Pages of a segment that a client has open.
+struct Place {
+  std::shared_ptr<Client> client;
+  Segment* segment = nullptr;
+  machine::PageRange range;  // of the node
 };
 
 // Pages that are to have their last committed content again.
