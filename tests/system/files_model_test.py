@@ -128,7 +128,7 @@ class Model:
         replaced = new_parent.names.get(new_name)
         if replaced is node:
             return
-        if node.kind == "directory" and (new + "/").startswith(old + "/"):
+        if node.kind == "directory" and (new.strip("/") + "/").startswith(old.strip("/") + "/"):
             wrong.add(errno.EINVAL)
         if replaced and replaced.kind == "directory":
             if node.kind != "directory":
