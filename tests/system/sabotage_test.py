@@ -8,10 +8,13 @@ import pathlib
 import signal
 import unittest
 
+from filer import Filer
 from machine import BUILD, MachineTest, processes_of, wait_for
 
 CELLS = 4
 TRIES_MAX = 8
+CONTENT = bytes(range(1, 251)) * 256  # 64000
+FULL_BYTES = 400 * len(CONTENT)  # one and a half times a node
 
 
 class Sabotage(MachineTest):
@@ -231,6 +234,55 @@ class Sabotage(MachineTest):
         self.boot()
         pid = self.kill_all_but_a_task()
         wait_for(lambda: not alive(pid), "the task to be gone")
+
+    # --- content of files that is not on the disk yet
+
+    def after_a_reboot(self):
+        """What is left of a file that nobody has synced, when its home was rebooted in order."""
+        filer = Filer(self, 0)
+        fd = filer.open("/kept", os.O_RDWR | os.O_CREAT, 0o600, 1)
+        filer.pwrite(fd, CONTENT, 0)
+        self.assertEqual(self.reboot(1).returncode, 0)
+        wait_for(lambda: self.machine.cell(1)["incarnation"] == 2
+                 and set(self.machine.states()) == {"up"}, "the cell to be back")
+        return filer.content("/kept")
+
+    def test_a_drain_that_writes_nothing_back(self):
+        self.boot("sync")
+        self.assertNotEqual(self.after_a_reboot(), CONTENT)
+
+    def test_a_drain(self):
+        self.boot()
+        self.assertEqual(self.after_a_reboot(), CONTENT)
+
+    def through_a_full_disk(self):
+        """Writes more than a node holds while its disk takes nothing; what was taken, and what
+        of it is there."""
+        filer = Filer(self, 0)
+        fd = filer.open("/full", os.O_RDWR | os.O_CREAT, 0o600, 1)
+        self.machine.hive("fault", "fail-disk", 1, "--how", "full", "--name", "test")
+        taken = 0
+        with contextlib.suppress(OSError):
+            while taken < FULL_BYTES:
+                taken += filer.pwrite(fd, CONTENT, taken)
+        self.machine.hive("fault", "fail-disk", 1, "--how", "none", "--name", "test")
+        expected = CONTENT * (taken // len(CONTENT)) + CONTENT[:taken % len(CONTENT)]
+        there = b"".join(filer.pread(fd, len(CONTENT), at)
+                         for at in range(0, taken, len(CONTENT)))
+        return expected, there[:taken]
+
+    def test_pages_that_leave_before_the_disk_has_them(self):
+        self.boot("write-back")
+        expected, there = self.through_a_full_disk()
+        self.assertEqual(len(expected), FULL_BYTES)
+        self.assertNotEqual(there, expected)
+
+    def test_pages_that_the_disk_does_not_take(self):
+        self.boot()
+        expected, there = self.through_a_full_disk()
+        self.assertLess(len(expected), FULL_BYTES)
+        self.assertGreater(len(expected), 0)
+        self.assertEqual(there, expected)
 
 
 class Refused(MachineTest):
