@@ -11,6 +11,7 @@
 //   stat PATH   lstat PATH   mkdir PATH MODE   rmdir PATH   unlink PATH   rename FROM TO
 //   symlink TARGET PATH   readlink PATH   readdir PATH   chmod PATH MODE   utimens PATH A M   cell
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -196,11 +197,19 @@ class Filer {
     }
     if (word == "poke") {
       const std::string data = text(line);
-      return said(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
+      return said_of_touch(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
     }
     std::string out(static_cast<std::size_t>(number(line)), '\0');
     const auto done = hive::guarded([&] { std::memcpy(out.data(), at, out.size()); });
-    return done ? "ok " + hex(out) : said(done);
+    return done ? "ok " + hex(out) : said_of_touch(done);
+  }
+
+  // What is no call of files may have an error without a number.
+  static std::string said_of_touch(hive::Result<void> done) {
+    if (!done && done.error().sys_errno == 0) {
+      done.error().sys_errno = done.error().code == hive::Code::cell_down ? EHOSTDOWN : EIO;
+    }
+    return said(done);
   }
 
   std::string list(const std::string& path) {
