@@ -66,6 +66,17 @@ std::string said(const hive::Result<hive::FileInfo>& about) {
   return out.str();
 }
 
+// What is no call of files may have an error without a number.
+std::string said_with_number(hive::Error error) {
+  if (error.sys_errno == 0) {
+    error.sys_errno = error.code == hive::Code::cell_down ? EHOSTDOWN : EIO;
+  }
+  return said(error);
+}
+std::string said_with_number(const hive::Result<void>& done) {
+  return done ? "ok" : said_with_number(done.error());
+}
+
 class Filer {
  public:
   explicit Filer(hive::Session session) : session_(std::move(session)), files_(session_.files()) {}
@@ -176,7 +187,7 @@ class Filer {
       const int flags = static_cast<int>(number(line));
       mapped = found->second.mmap(length, protection, flags, number(line));
     }
-    if (!mapped) return said(mapped.error());
+    if (!mapped) return said_with_number(mapped.error());
     mapped_.insert_or_assign(id, std::move(*mapped));
     return "ok";
   }
@@ -197,19 +208,11 @@ class Filer {
     }
     if (word == "poke") {
       const std::string data = text(line);
-      return said_of_touch(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
+      return said_with_number(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
     }
     std::string out(static_cast<std::size_t>(number(line)), '\0');
     const auto done = hive::guarded([&] { std::memcpy(out.data(), at, out.size()); });
-    return done ? "ok " + hex(out) : said_of_touch(done);
-  }
-
-  // What is no call of files may have an error without a number.
-  static std::string said_of_touch(hive::Result<void> done) {
-    if (!done && done.error().sys_errno == 0) {
-      done.error().sys_errno = done.error().code == hive::Code::cell_down ? EHOSTDOWN : EIO;
-    }
-    return said(done);
+    return done ? "ok " + hex(out) : said_with_number(done);
   }
 
   std::string list(const std::string& path) {
