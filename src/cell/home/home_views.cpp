@@ -1,6 +1,7 @@
 // Views of tasks: invariants 13 and 14 of home.h.
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "cell/home/home.h"
@@ -15,6 +16,22 @@ using home::ViewPages;
 using machine::page_bytes;
 using proto::view_block_pages;
 
+namespace {
+
+constexpr std::uint32_t all_of_block = (1U << view_block_pages) - 1;
+
+// Whether the page is a copy, or becomes one now.
+bool is_copied(const View& view, const ViewTouch& touch) {
+  const auto page = static_cast<std::uint32_t>(touch.page % view_block_pages);
+  const auto copied = static_cast<std::size_t>(std::popcount(touch.copied));
+  if (touch.copied > all_of_block || touch.content.size() != copied * page_bytes) return false;
+  if ((touch.copied >> page & 1) != 0) return true;
+  const auto block = view.blocks.find(touch.page / view_block_pages);
+  return block != view.blocks.end() && block->second.frames[page] != home::none;
+}
+
+}  // namespace
+
 void Home::use_supply(FrameSupply* supply) {
   const Lock lock(mutex_);
   supply_ = supply;
@@ -28,8 +45,9 @@ Result<home::ViewPlace> Home::view_locked(ClientId id, ViewId view) const {
   return home::ViewPlace{*client, &found->second};
 }
 
-Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes) {
-  return insert_view(id, address, bytes, {});
+Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes,
+                              bool copies) {
+  return insert_view(id, address, bytes, {.copies = copies});
 }
 
 Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64_t bytes,
@@ -46,6 +64,7 @@ Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64
   }
   const bool is_taken = std::ranges::any_of(views, [&](const auto& other) {
     const View& view = other.second;
+    if (part.copies && view.part.file != 0 && !view.part.writable) return false;
     return address < view.address + view.pages * page_bytes && view.address < address + bytes;
   });
   if (is_taken) return fail(Code::bad_argument, cause::senseless_request, parts_.self);
@@ -88,15 +107,17 @@ void Home::drop_views_locked(Client& client) {
   client.views.clear();
 }
 
-void Home::find_frames_locked(ViewPages& block, std::uint32_t first, std::uint32_t end,
-                              ViewId view) {
-  while (first < end) {
-    if (block.frames[first] != home::none) {
+void Home::find_frames_locked(ViewPages& block, std::uint32_t pages, ViewId view) {
+  const auto is_wanted = [&](std::uint32_t page) {
+    return page < view_block_pages && (pages >> page & 1) != 0 && block.frames[page] == home::none;
+  };
+  for (std::uint32_t first = 0; first < view_block_pages;) {
+    std::uint32_t count = 0;
+    while (is_wanted(first + count)) ++count;
+    if (count == 0) {
       ++first;
       continue;
     }
-    std::uint32_t count = 1;
-    while (first + count < end && block.frames[first + count] == home::none) ++count;
     const auto found = frames_.take_anonymous(count, reclaimed_);
     if (!found) return;
     frames_.set_owner(*found, view);
@@ -118,44 +139,109 @@ std::optional<machine::PageRange> Home::last_frame(Lock& lock) {
   return allocate(lock, 1, FrameState::anonymous);
 }
 
-Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t page) {
+Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, const ViewTouch& touch) {
   Lock lock(mutex_);
   auto place = view_locked(id, view_id);
   if (!place) return fail(place.error());
-  if (page >= place->view->pages || place->view->part.file != 0) {
+  if (touch.page >= place->view->pages || place->view->part.file != 0) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
-  const std::uint64_t number = page / view_block_pages;
-  const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
-  const auto end = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(place->view->pages - number * view_block_pages, view_block_pages));
-  ViewPages* block = &place->view->blocks[number];
-  find_frames_locked(*block, touched, touched + 1, view_id);
-  if (block->frames[touched] == home::none) {
-    auto found = last_frame(lock);
-    // The lock was released: the view may be gone.
-    place = view_locked(id, view_id);
-    if (!place && found) frames_.free_untouched(*found);
-    if (!place) return fail(place.error());
-    block = &place->view->blocks[number];
-    if (found && block->frames[touched] == home::none) {
-      frames_.set_owner({found->first, 1}, view_id);
-      block->frames[touched] = found->first;
-      frames_.free_untouched({found->first + 1, found->count - 1});
-    } else if (found) {
-      frames_.free_untouched(*found);
-    }
-    if (block->frames[touched] == home::none) {
-      return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
-    }
+  const bool copies = place->view->part.copies;
+  if (copies && !is_copied(*place->view, touch)) {
+    return fail(Code::bad_argument, cause::senseless_request, parts_.self);
   }
-  find_frames_locked(*block, 0, end, view_id);
-  const ViewBlock answer = answer_locked(*block);
+  const std::uint64_t number = touch.page / view_block_pages;
+  const std::uint64_t left = place->view->pages - number * view_block_pages;
+  std::uint32_t wanted = left < view_block_pages ? (1U << left) - 1 : all_of_block;
+  if (copies) wanted &= touch.copied;
+  const ViewPages before = place->view->blocks[number];
+  if (auto found = find_touched(lock, id, view_id, touch.page); !found) return fail(found.error());
+  place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  find_frames_locked(place->view->blocks[number], wanted, view_id);
+  if (copies) {
+    const auto filled = fill_copies(lock, id, view_id, before, touch);
+    if (!filled) return fail(filled.error());
+    place = view_locked(id, view_id);
+    if (!place) return fail(place.error());
+  }
+  const ViewBlock answer = answer_locked(place->view->blocks[number]);
   if (answer.show != 0) return answer;
   if (auto done = bring_in(lock, place->client, *place->view, number); !done) {
     return fail(done.error());
   }
   return answer;
+}
+
+// The page has a frame then. Releases the lock.
+Result<void> Home::find_touched(Lock& lock, ClientId id, ViewId view_id, std::uint64_t page) {
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const std::uint64_t number = page / view_block_pages;
+  const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
+  ViewPages* block = &place->view->blocks[number];
+  find_frames_locked(*block, 1U << touched, view_id);
+  if (block->frames[touched] != home::none) return {};
+  auto found = last_frame(lock);
+  // The lock was released: the view may be gone.
+  place = view_locked(id, view_id);
+  if (!place && found) frames_.free_untouched(*found);
+  if (!place) return fail(place.error());
+  block = &place->view->blocks[number];
+  if (found && block->frames[touched] == home::none) {
+    frames_.set_owner({found->first, 1}, view_id);
+    block->frames[touched] = found->first;
+    frames_.free_untouched({found->first + 1, found->count - 1});
+  } else if (found) {
+    frames_.free_untouched(*found);
+  }
+  if (block->frames[touched] != home::none) return {};
+  return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
+}
+
+// Frames that pages of a view of copies have and did not have before get their content, or go
+// again. Nobody has seen them yet. Releases the lock.
+Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id, const ViewPages& before,
+                               const ViewTouch& touch) {
+  struct Fill {
+    std::uint32_t page;
+    std::uint32_t frame;
+    std::span<const std::byte> content;
+    PageCalls::Ticket ticket;
+  };
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const std::uint64_t number = touch.page / view_block_pages;
+  const ViewPages& now = place->view->blocks[number];
+  std::vector<Fill> fills;
+  std::size_t at = 0;
+  for (std::uint32_t page = 0; page < view_block_pages; ++page) {
+    if ((touch.copied >> page & 1) == 0) continue;
+    const auto content = touch.content.subspan(page_bytes * at++, page_bytes);
+    const std::uint32_t frame = now.frames[page];
+    if (frame == before.frames[page]) continue;
+    // While it lasts the frame does not change hands.
+    fills.push_back({page, frame, content, page_calls_.begin(0, {frame, 1})});
+    touched_.assign({frame, 1}, true);
+  }
+  if (fills.empty()) return {};
+  lock.unlock();
+  Result<void> done;
+  for (const Fill& fill : fills) {
+    if (done) done = parts_.memory->write(fill.frame * page_bytes, fill.content);
+  }
+  lock.lock();
+  for (const Fill& fill : fills) end_call_locked(fill.ticket);
+  if (done) return {};
+  place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  for (const Fill& fill : fills) {
+    std::uint32_t& frame = place->view->blocks[number].frames[fill.page];
+    if (frame != fill.frame) continue;
+    begin_cleaning_locked({frame, 1});
+    frame = home::none;
+  }
+  return fail(host_error(done.error()));
 }
 
 ViewBlock Home::answer_locked(const ViewPages& block) const {
