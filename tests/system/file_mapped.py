@@ -30,8 +30,8 @@ class Stores:
 
     def __init__(self):
         self.maps = set()
-        self.are_last = True  # nothing was written there in another way since
-        self.troubles = 0     # that had begun before the first
+        self.are_last = False  # nothing was written there in another way since
+        self.troubles = 0      # that had begun before the first
 
 
 class Mapped:
@@ -114,13 +114,16 @@ class Mapped:
         old = file.data
         # What lies behind the end, in the last page, is not in the file.
         new = old[:begin] + data[:max(0, len(old) - begin)] + old[begin + count:]
-        for page in range(begin // PAGE, (begin + count - 1) // PAGE + 1):
-            stores = file.stores.setdefault(page, Stores())
-            if not stores.maps or not stores.are_last:
+        pages = [file.stores.setdefault(page, Stores())
+                 for page in range(begin // PAGE, (begin + count - 1) // PAGE + 1)]
+        for stores in pages:
+            if not stores.are_last:
                 stores.troubles = self.killer.troubles
             stores.maps.add(mapping.id)
-            stores.are_last = True
         self.stored(file, new, "poke", mapping.id, at, data)
+        # Only now: who dies in the middle may not have had the page open, which is dirty by a write.
+        for stores in pages:
+            stores.are_last = True
 
     def do_peek(self):
         path, file, mapping = self.a_map()
