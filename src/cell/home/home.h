@@ -23,7 +23,6 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,6 +39,7 @@
 #include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
 #include "cell/frames/loans.h"
+#include "cell/home/kept_losses.h"
 #include "cell/home/loan_book.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
@@ -220,7 +220,6 @@ class Home final : public CacheFrames, public FrameLender {
   using Restore = home::Restore;
   using Tear = home::Tear;
   using LockLoss = home::LockLoss;
-  using KeptLoss = home::KeptLoss;
 
   Home(Parts parts, Publisher publisher, FrameTable frames);
 
@@ -229,8 +228,6 @@ class Home final : public CacheFrames, public FrameLender {
   bool is_here_locked(ClientId id) const { return clients_.contains(id); }
   HomeLoss remove_clients(std::span<const ClientId> ids, Leave why);
   void note_loss_locked(const Client& client, HomeLoss& loss) const;
-  void keep_loss_locked(CellId cell, const HomeLoss& loss);
-  HomeLoss kept_loss(CellId cell);
   void log(const std::string& line) const {
     if (parts_.log) parts_.log(line);
   }
@@ -370,7 +367,7 @@ class Home final : public CacheFrames, public FrameLender {
   PageBits touched_;  // was given to somebody since it was last refilled
   PageCalls page_calls_;
   std::map<ClientId, ClientRef> clients_;
-  std::deque<KeptLoss> kept_losses_;  // of tasks that ended a moment ago
+  KeptLosses kept_losses_;
   std::map<SegmentId, Segment> segments_;
   std::map<std::string, SegmentId, std::less<>> names_;
   std::multimap<std::uint32_t, home::Opener> openers_;  // by frame
