@@ -32,6 +32,7 @@ void Kernel::make_loans() {
       .node_frames = config_.layout.user_pages(),
       .slots = borrowed_frames_max(config_.layout.user_pages()),
       .recall_lent = [this] { return supply_->make_room(1); }});
+  away_.emplace(*home_, *borrowed_);
   lender_service_.emplace(LenderService::Parts{
       .lender = *home_,
       .rpc = *rpc_,

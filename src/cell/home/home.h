@@ -15,12 +15,11 @@
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
-// Lock order: locks of the gate server, of the page cache, then mutex_, then the heap's own.
+// Lock order: gate server, page cache, mutex_, borrowed frames, and each before the heap's own.
 // Outcomes of parked calls and log lines are delivered with mutex_ free; so is the page cache
 // called.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -50,6 +49,8 @@
 #include "cell/home/sync_table.h"
 
 namespace hive::cell {
+
+class AwayPages;
 
 class Home final : public CacheFrames, public FrameLender {
  public:
@@ -147,7 +148,7 @@ class Home final : public CacheFrames, public FrameLender {
   // Its memory is gone.
   Result<void> unmap_view(ClientId client, ViewId view);
   // Finds frames for the block around the page, at least for that page, and brings in what is
-  // shown already. Errors: exhausted (the cell has no memory left), busy, host.
+  // shown already. Errors: exhausted (no memory is left), lost (with the lender), busy, host.
   Result<ViewBlock> fault_view(ClientId client, ViewId view, std::uint64_t page);
   // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
   Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
@@ -210,6 +211,7 @@ class Home final : public CacheFrames, public FrameLender {
   std::uint64_t frames_in(FrameState state) const { return frames_.count(state); }
 
  private:
+  friend class AwayPages;  // a part of it: what it does with memory that is away from the node
   using PageRange = machine::PageRange;
   using Lock = std::unique_lock<std::mutex>;
   using Client = home::Client;
@@ -273,7 +275,8 @@ class Home final : public CacheFrames, public FrameLender {
   // Frames of a node for pages [first, end) of a block that have none.
   void find_frames_locked(home::ViewPages& block, std::uint32_t first, std::uint32_t end,
                           ViewId view);
-  std::optional<PageRange> last_frame(Lock& lock);
+  std::optional<PageRange> last_frame(Lock& lock, bool comes_back);
+  void use_found_locked(const home::BlockName& name, std::uint32_t index, PageRange found);
   Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
                         std::uint64_t block);
   Result<ViewId> insert_view(ClientId client, std::uint64_t address, std::uint64_t bytes,
@@ -383,6 +386,7 @@ class Home final : public CacheFrames, public FrameLender {
   RecallFrames recall_;
   FrameReclaimer* reclaimer_ = nullptr;
   FrameSupply* supply_ = nullptr;
+  AwayPages* away_ = nullptr;
   PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages
   ClientId last_client_ = 0;
   SegmentId last_segment_ = 0;

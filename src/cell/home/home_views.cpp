@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cell/home/away_pages.h"
 #include "cell/home/home.h"
 #include "proto/causes.h"
 
@@ -14,6 +15,12 @@ using home::View;
 using home::ViewPages;
 using machine::page_bytes;
 using proto::view_block_pages;
+
+namespace {
+
+constexpr int fault_attempts_max = 8;
+
+}  // namespace
 
 void Home::use_supply(FrameSupply* supply) {
   const Lock lock(mutex_);
@@ -74,8 +81,9 @@ Result<void> Home::unmap_view(ClientId id, ViewId view_id) {
 }
 
 void Home::drop_view_locked(View& view) {
-  for (const auto& [number, block] : view.blocks) {
+  for (auto& [number, block] : view.blocks) {
     if (view.part.file != 0) break;
+    if (away_ != nullptr) away_->drop_locked(block);
     for (const std::uint32_t frame : block.frames) {
       if (frame != home::none) begin_cleaning_locked({frame, 1});
     }
@@ -90,13 +98,16 @@ void Home::drop_views_locked(Client& client) {
 
 void Home::find_frames_locked(ViewPages& block, std::uint32_t first, std::uint32_t end,
                               ViewId view) {
+  const auto has_none = [&](std::uint32_t i) {
+    return block.frames[i] == home::none && block.lost_with[i] < 0;
+  };
   while (first < end) {
-    if (block.frames[first] != home::none) {
+    if (!has_none(first)) {
       ++first;
       continue;
     }
     std::uint32_t count = 1;
-    while (first + count < end && block.frames[first + count] == home::none) ++count;
+    while (first + count < end && has_none(first + count)) ++count;
     const auto found = frames_.take_anonymous(count, reclaimed_);
     if (!found) return;
     frames_.set_owner(*found, view);
@@ -104,58 +115,84 @@ void Home::find_frames_locked(ViewPages& block, std::uint32_t first, std::uint32
   }
 }
 
-// When none is free: what was freed is cleaned, then the cache gives some back, then others help.
-std::optional<machine::PageRange> Home::last_frame(Lock& lock) {
-  for (const std::uint32_t pages : {view_block_pages, 1U}) {
-    if (auto found = allocate(lock, pages, FrameState::anonymous)) return found;
+// When none is free: what was freed is cleaned, then the cache gives some back, then others help,
+// then other memory moves away. `comes_back`: for a page that is away.
+std::optional<machine::PageRange> Home::last_frame(Lock& lock, bool comes_back) {
+  const auto any_of = [this](FrameState state) { return frames_.count(state) > 0; };
+  // Else a look at all frames would tell no more.
+  if (any_of(FrameState::cleaning) || any_of(FrameState::cached) || any_of(FrameState::lent)) {
+    for (const std::uint32_t pages : {view_block_pages, 1U}) {
+      if (auto found = allocate(lock, pages, FrameState::anonymous)) return found;
+    }
   }
-  FrameSupply* const supply = supply_;
-  if (supply == nullptr) return std::nullopt;
-  lock.unlock();
-  const bool any = supply->make_room(view_block_pages);
-  lock.lock();
-  if (!any) return std::nullopt;
+  if (FrameSupply* const supply = supply_; supply != nullptr) {
+    lock.unlock();
+    const bool any = supply->make_room(view_block_pages);
+    lock.lock();
+    auto found = any ? allocate(lock, 1, FrameState::anonymous) : std::nullopt;
+    if (found) return found;
+  }
+  if (away_ == nullptr || !away_->make_room(lock, comes_back)) return std::nullopt;
   return allocate(lock, 1, FrameState::anonymous);
+}
+
+// The lock was released since it was looked for: the view may be gone, or the page has a frame.
+void Home::use_found_locked(const home::BlockName& name, std::uint32_t index, PageRange found) {
+  if (const auto place = view_locked(name.client, name.view)) {
+    ViewPages& block = place->view->blocks[name.number];
+    const bool has_none = block.frames[index] == home::none && block.lost_with[index] < 0;
+    if (has_none && block.moving == 0) {
+      frames_.set_owner({found.first, 1}, name.view);
+      block.frames[index] = found.first++;
+      --found.count;
+    }
+  }
+  frames_.free_untouched(found);
 }
 
 Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t page) {
   Lock lock(mutex_);
-  auto place = view_locked(id, view_id);
-  if (!place) return fail(place.error());
-  if (page >= place->view->pages || place->view->part.file != 0) {
-    return fail(Code::bad_argument, cause::no_view, parts_.self);
-  }
   const std::uint64_t number = page / view_block_pages;
-  const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
-  const auto end = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(place->view->pages - number * view_block_pages, view_block_pages));
-  ViewPages* block = &place->view->blocks[number];
-  find_frames_locked(*block, touched, touched + 1, view_id);
-  if (block->frames[touched] == home::none) {
-    auto found = last_frame(lock);
-    // The lock was released: the view may be gone.
-    place = view_locked(id, view_id);
-    if (!place && found) frames_.free_untouched(*found);
+  const home::BlockName name{id, view_id, number};
+  for (int i = 0; i < fault_attempts_max; ++i) {
+    if (away_ != nullptr && !away_->wait_until_settled(lock, name)) break;
+    const auto place = view_locked(id, view_id);
     if (!place) return fail(place.error());
-    block = &place->view->blocks[number];
-    if (found && block->frames[touched] == home::none) {
-      frames_.set_owner({found->first, 1}, view_id);
-      block->frames[touched] = found->first;
-      frames_.free_untouched({found->first + 1, found->count - 1});
-    } else if (found) {
-      frames_.free_untouched(*found);
+    if (page >= place->view->pages || place->view->part.file != 0) {
+      return fail(Code::bad_argument, cause::no_view, parts_.self);
     }
-    if (block->frames[touched] == home::none) {
+    const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
+    ViewPages& block = place->view->blocks[number];
+    if (block.lost_with[touched] >= 0) {
+      return fail(Code::lost, cause::away_lost, block.lost_with[touched]);
+    }
+    find_frames_locked(block, touched, touched + 1, view_id);
+    if (block.frames[touched] == home::none) {
+      const bool comes_back = block.away[touched] != home::none;
+      const auto found = last_frame(lock, comes_back);
+      if (found) {
+        use_found_locked(name, touched, *found);
+        continue;
+      }
+      const bool is_late = away_ != nullptr && away_->is_busy_locked();
+      if (is_late || !view_locked(id, view_id)) continue;
       return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
     }
+    const std::uint64_t end =
+        std::min<std::uint64_t>(place->view->pages - number * view_block_pages, view_block_pages);
+    find_frames_locked(block, 0, static_cast<std::uint32_t>(end), view_id);
+    if (away_ != nullptr) away_->brought_in_locked(name, block);
+    if (away_ != nullptr && AwayPages::is_to_fetch(block)) {
+      if (auto done = away_->fetch(lock, name); !done) return fail(done.error());
+      continue;  // the lock was released
+    }
+    const ViewBlock answer = answer_locked(block);
+    if (answer.show != 0) return answer;
+    auto done = bring_in(lock, place->client, *place->view, number);
+    if (!done) return fail(done.error());
+    return answer;
   }
-  find_frames_locked(*block, 0, end, view_id);
-  const ViewBlock answer = answer_locked(*block);
-  if (answer.show != 0) return answer;
-  if (auto done = bring_in(lock, place->client, *place->view, number); !done) {
-    return fail(done.error());
-  }
-  return answer;
+  return fail(Code::busy, cause::pages_in_use, parts_.self);
 }
 
 ViewBlock Home::answer_locked(const ViewPages& block) const {
@@ -179,6 +216,7 @@ Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
   if (block == view->blocks.end()) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
+  if (block->second.moving != 0) return fail(Code::busy, cause::pages_in_use, parts_.self);
   block->second.shown = block->second.frames;
   return bring_in(lock, client, *view, number);
 }

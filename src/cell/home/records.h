@@ -70,6 +70,12 @@ struct View {
   std::unordered_map<std::uint64_t, ViewPages> blocks;
 };
 
+struct BlockName {
+  ClientId client = 0;
+  ViewId view = 0;
+  std::uint64_t number = 0;
+};
+
 // Pages of a view that can be brought in together.
 struct ShownRun {
   std::uint64_t address = 0;
