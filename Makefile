@@ -51,10 +51,11 @@ test-stock-kernel: build
 
 # What docs/evaluation.md shows: half an hour, on a machine that has nothing else to do.
 evaluation: build
+	scripts/install-deps.sh python3-matplotlib
 	python3 -B bench/evaluation/measure.py all
 	build/hive bench --rows 'recovery.*' --pairs 20 --json >docs/evaluation/bench.json
 	python3 -B bench/chaos/postgres.py --json >docs/evaluation/postgres.json
-	python3 -B bench/evaluation/plot.py
+	/usr/bin/python3 -B bench/evaluation/plot.py
 
 lint: build
 	scripts/lint.sh

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Installs the Debian 12 packages that Hive is built with. Says nothing when all are there.
+# Installs the Debian 12 packages that Hive is built with, and those that are named, such as what
+# draws the plots. Says nothing when all are there.
+# Usage: install-deps.sh [PACKAGE...]
 set -euo pipefail
 
 readonly packages=(
   cmake ninja-build g++ ccache python3 pkg-config groff-base
   libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libexpected-dev libpng-dev
   libgtest-dev libbenchmark-dev spin
+  "$@"
 )
 
 command -v dpkg-query >/dev/null || exit 0  # not Debian: CMake names what it does not find

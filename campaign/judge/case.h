@@ -17,7 +17,7 @@ struct Judge::Case {
   std::set<int> ended_writers;  // workers by their cells, and the vandal
   // Areas that were lost before this fault, by home and writer: until when, as far as is known.
   std::map<std::pair<HomeKey, int>, std::uint64_t> lost_until;
-  bool lender_died = false;  // perhaps: frames of it may have held pages of files of any home
+  std::set<int> ended_filers;  // by their cells
   Json escapes = Json::array();
   Json times_ms = Json::object();
 

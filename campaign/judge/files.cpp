@@ -55,14 +55,17 @@ void Files::apply(int writer, const Event& event) {
 }
 
 std::optional<std::string> Files::observe_page(const Event& event,
-                                               const std::set<int>& lost_homes) {
+                                               const std::set<int>& lost_homes,
+                                               const std::set<int>& ended_writers) {
   const FilePlace place{event.integer(1), event.integer(2),
                         static_cast<std::uint32_t>(event.number(3))};
   if (event.word(3).rfind('!', 0) == 0) return "a file can not be read after a fault is over";
   const auto least = static_cast<std::uint32_t>(event.number(4));
   const auto most = static_cast<std::uint32_t>(event.number(5));
   Page& page = pages_[place];
-  page.may_be_lost = lost_homes.contains(place.home);
+  const bool is_mapped = place.page >= written_pages;
+  page.may_be_lost = lost_homes.contains(place.home) ||
+                     (is_mapped && ended_writers.contains(place.writer));
   if (page.seen && *page.seen != std::pair(least, most)) {
     return "survivors see different things in a file";
   }

@@ -41,7 +41,6 @@ class Judge {
   void take_times(Case& now) const;
 
   const Plan plan_;
-  bool lender_died_ = false;  // perhaps, during the last fault
   EvidenceReader reader_;
   Pages pages_;
   Shared shared_;

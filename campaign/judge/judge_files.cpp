@@ -29,24 +29,19 @@ void Judge::judge_files(Case& now) {
     const ComponentPlan* filer = filer_of(component);
     if (filer == nullptr) continue;
     for (const Event& event : component.events) files_.apply(filer->cell, event);
+    if (component.ended) now.ended_filers.insert(filer->cell);
   }
   // Who is drained first brings to the disk what it has acknowledged.
   std::set<int> lost = now.dead_cells;
   if (now.evidence.fault.kind == "drain") {
     for (const int cell : now.evidence.fault.targets) lost.erase(cell);
   }
-  // Any home may have had pages in frames that it had borrowed from the dead.
-  const bool has_died = !lost.empty();
-  for (int cell = 0; has_died && cell < plan_.cells; ++cell) lost.insert(cell);
-  // Some hear of that only when they flush or close the file, while the next fault is judged.
-  now.lender_died = has_died || lender_died_;
-  lender_died_ = has_died;
   for (const Witnessed& component : now.evidence.components) {
     if (filer_of(component) == nullptr) continue;
     for (const Event& event : component.events) {
       std::optional<std::string> wrong;
       if (event.what == event::foreign) wrong = "a file has bytes that nobody stored there";
-      if (event.what == event::file_page) wrong = files_.observe_page(event, lost);
+      if (event.what == event::file_page) wrong = files_.observe_page(event, lost, now.ended_filers);
       if (event.what == event::names) wrong = files_.observe_names(event);
       if (wrong) escape(now, *wrong, text_of(component, event));
       if (event.what == event::file_error) judge_file_error(now, component, event);
@@ -74,7 +69,9 @@ void Judge::judge_file_error(Case& now, const Witnessed& by, const Event& event)
                        told == EBUSY || told == EAGAIN;
   if (is_down && has_name && !now.dead_cells.empty()) return;
   const bool died = is_name ? !now.dead_cells.empty() : now.dead_cells.contains(home);
-  if ((died && is_down) || ((died || now.lender_died) && told == EIO)) return;
+  if (died && (is_down || told == EIO)) return;
+  // Who ends takes along what it had open to stores, and whoever has the file open is told.
+  if (operation == "look" && !now.ended_filers.empty() && (told == EIO || told == EBUSY)) return;
   const bool failed = is_of_disk(now.evidence.fault.kind) && (is_name || home == targets.front());
   if (failed && (told == EIO || told == ENOSPC || told == ENOMEM)) return;
   // A task believes what its own cell says, until it goes down with it.
@@ -89,7 +86,7 @@ void Judge::judge_old_file(Case& now, const Witnessed& by, const Event& event) c
   const int told = event.integer(3);
   if (died && told != EIO) {
     escape(now, "a descriptor of a file outlives its home", text_of(by, event));
-  } else if (!died && told != 0 && !(now.lender_died && told == EIO)) {
+  } else if (!died && told != 0) {
     escape(now, "a descriptor of a file fails though its home lives", text_of(by, event));
   }
 }

@@ -1,13 +1,15 @@
-// A filer: stamps pages of files on all homes and syncs them, makes, moves and removes names,
-// reads what others have written, and keeps its cell short of frames. What it does it logs before
-// and after, outside of Hive; so the judge knows what fsync has acknowledged.
+// A filer: stamps pages of files on all homes, also through mappings, and syncs them, makes, moves
+// and removes names, reads what others have written, and keeps its cell short of frames. What it
+// does it logs before and after, outside of Hive; so the judge knows what fsync has acknowledged.
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "campaign/load/component.h"
 #include "campaign/plan/events.h"
@@ -36,8 +38,10 @@ class Filer final : public Component {
   void step() override {
     const std::uint64_t what = random().below(20);
     const int cell = static_cast<int>(random().below(homes_.size()));
-    if (what < 8) {
+    if (what < 6) {
       write(cell);
+    } else if (what < 8) {
+      store(cell);
     } else if (what < 11) {
       sync(cell);
     } else if (what < 13) {
@@ -75,6 +79,7 @@ class Filer final : public Component {
       home.usable = index < incarnations.size() && incarnations[index] != 0;
       if (!home.usable) continue;
       if (!home.file || home.incarnation != incarnations[index]) {
+        home.mapping.reset();
         home.file.reset();
         auto opened = files_.open(file_name(self().cell, cell), O_RDWR | O_CREAT, 0644,
                                   {.home = cell});
@@ -84,6 +89,7 @@ class Filer final : public Component {
         }
         home.file.emplace(std::move(*opened));
         home.incarnation = incarnations[index];
+        map(cell);
       }
       for (int i = 0; home.failed && i < syncs_max; ++i) {
         if (home.file->fsync()) break;
@@ -101,6 +107,7 @@ class Filer final : public Component {
  private:
   struct OpenHome {
     std::optional<File> file;
+    std::optional<Mapping> mapping;
     std::uint64_t incarnation = 0;  // that the file was opened under
     bool usable = false;            // false once something has failed there
     bool failed = false;
@@ -110,7 +117,7 @@ class Filer final : public Component {
   void note_error(const char* operation, int cell, const Error& error) {
     const std::uint64_t incarnation = cell == nowhere ? 0 : at(cell).incarnation;
     log().note("{} {} {} {} {}", event::file_error, operation, cell, incarnation,
-               error.sys_errno);
+               error.sys_errno != 0 ? error.sys_errno : EIO);
     if (cell == nowhere) {
       may_name_ = false;
       return;
@@ -122,16 +129,50 @@ class Filer final : public Component {
   void write(int cell) {
     OpenHome& home = at(cell);
     if (!home.usable) return;
-    const auto page = static_cast<std::uint32_t>(random().below(file_pages));
-    const std::uint32_t version = ++version_;
-    fill_file_page(page_, {self().cell, cell, page}, version);
-    log().note("{} {} {} {} {}", event::storing, cell, home.incarnation, page, version);
+    const auto page = static_cast<std::uint32_t>(random().below(written_pages));
+    const std::uint32_t version = begin_page(cell, page);
     const auto put = home.file->pwrite(std::as_bytes(std::span(page_)),
                                        static_cast<std::int64_t>(page * file_page_bytes));
     if (!put) return note_error("write", cell, put.error());
     if (*put != file_page_bytes) {  // the rest had no room
       return note_error("write", cell, error(Code::exhausted, "a part", cell, ENOSPC));
     }
+    log().note("{} {} {} {} {}", event::stored_page, cell, home.incarnation, page, version);
+  }
+
+  // A page that holds the next version, which the log has.
+  std::uint32_t begin_page(int cell, std::uint32_t page) {
+    const std::uint32_t version = ++version_;
+    fill_file_page(page_, {self().cell, cell, page}, version);
+    log().note("{} {} {} {} {}", event::storing, cell, at(cell).incarnation, page, version);
+    return version;
+  }
+
+  void map(int cell) {
+    OpenHome& home = at(cell);
+    constexpr std::int64_t size = file_pages * file_page_bytes;
+    const auto info = home.file->fstat();
+    if (!info) return note_error("fstat", cell, info.error());
+    if (info->size < static_cast<std::uint64_t>(size)) {
+      if (auto done = home.file->ftruncate(size); !done) {
+        return note_error("ftruncate", cell, done.error());
+      }
+    }
+    auto mapping = home.file->mmap(mapped_pages * file_page_bytes, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED, written_pages * file_page_bytes);
+    if (!mapping) return note_error("mmap", cell, mapping.error());
+    home.mapping.emplace(std::move(*mapping));
+  }
+
+  void store(int cell) {
+    OpenHome& home = at(cell);
+    if (!home.usable || !home.mapping) return;
+    const auto which = static_cast<std::uint32_t>(random().below(mapped_pages));
+    const std::uint32_t page = written_pages + which;
+    const std::uint32_t version = begin_page(cell, page);
+    auto* const words = home.mapping->at<std::uint64_t>(which * file_page_bytes);
+    const auto stored = guarded([&] { std::copy(page_.begin(), page_.end(), words); });
+    if (!stored) return note_error("store", cell, stored.error());
     log().note("{} {} {} {} {}", event::stored_page, cell, home.incarnation, page, version);
   }
 
@@ -229,7 +270,7 @@ class Filer final : public Component {
 
   // Reads on and on in what is larger than the cell's memory, and stores into some of it.
   void need_frames() {
-    if (!big_ || !at(self().cell).usable) return;
+    if (!big_ || !needs_frames(self().cell) || !at(self().cell).usable) return;
     big_at_ = (big_at_ + big_call_bytes) % big_file_bytes;
     const auto offset = static_cast<std::int64_t>(big_at_);
     const auto bytes = std::span(buffer_);

@@ -1,9 +1,11 @@
 // The files of a campaign: what their pages hold, and their names. Every word of a page says by
 // itself of which file, page and version it is, so that one that lies anywhere else is noticed.
 //
-//   /f<writer>.<home>   `file_pages` pages, which the filer of cell <writer> stamps; on <home>
+//   /f<writer>.<home>   pages that the filer of cell <writer> stamps, on <home>: the first
+//                       `written_pages` by writing, the others through a shared mapping
 //   /d<writer>.<0|1>    directories of its own, with names n0 to n7 that come, move and go
-//   /b<writer>          a large sparse file on its own cell, to need frames; nobody looks at it
+//   /b<writer>          a large sparse file on its own cell, to need frames; nobody looks at it.
+//                       Cells of odd numbers have one, so that the others have frames to lend
 #pragma once
 
 #include <array>
@@ -16,7 +18,9 @@
 namespace hive::campaign {
 
 inline constexpr std::uint64_t file_page_bytes = 4096;
-inline constexpr std::uint32_t file_pages = 6;
+inline constexpr std::uint32_t written_pages = 6;
+inline constexpr std::uint32_t mapped_pages = 2;
+inline constexpr std::uint32_t file_pages = written_pages + mapped_pages;
 inline constexpr std::uint32_t name_directories = 2;
 inline constexpr std::uint32_t names_of_directory = 8;
 inline constexpr std::uint64_t big_file_bytes = std::uint64_t{24} << 20;
@@ -33,6 +37,7 @@ inline std::string name_in(int writer, std::uint32_t name) {  // 0 to 15: both d
   return directory_name(writer, name / names_of_directory) + "/n" +
          std::to_string(name % names_of_directory);
 }
+constexpr bool needs_frames(int cell) { return cell % 2 == 1; }
 inline std::string big_file_name(int writer) { return "/b" + std::to_string(writer); }
 
 struct FilePlace {

@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "campaign/plan/files.h"
 #include "campaign/plan/random.h"
 
 namespace hive::campaign {
@@ -54,6 +55,9 @@ const std::vector<Kind>& all_kinds() {
       {"at-file-close", Fate::dies, 1, 2, "file-close"},
       {"at-rename-named", Fate::dies, 1, 2, "rename-named"},
       {"at-flush", Fate::dies, 1, 2, "flush"},
+      {"at-frame-loan", Fate::dies, 1, 2, "frame-loan"},
+      {"at-frame-borrow", Fate::dies, 1, 2, "frame-borrow"},
+      {"at-frame-return", Fate::dies, 1, 2, "frame-return"},
       {"at-alert", Fate::dies, 2, 3, "alert"},
       {"at-vote", Fate::dies, 2, 3, "vote"},
       {"at-vote-shown", Fate::dies, 2, 3, "vote-shown"},
@@ -141,6 +145,11 @@ Fault plan_fault(std::uint64_t seed, std::uint64_t number, const std::vector<Kin
   fault.targets = random.draw(kind.targets < 0 ? cells - 1 : kind.targets, cells);
   if (fault.kind == "at-join-admit") {  // the recovery master, and who is taken in
     fault.targets = {fault.targets[1] == 0 ? 1 : 0, fault.targets[1]};
+  }
+  if (fault.kind.rfind("at-frame-", 0) == 0) {
+    const bool borrows = fault.kind == "at-frame-borrow";
+    if (needs_frames(fault.targets[0]) != borrows) fault.targets[0] ^= 1;
+    if (fault.targets[0] >= cells) fault.targets[0] = 0;
   }
   fault.delay_us = random.between(1'000, delay_us_max);
   fault.seed = random.next();

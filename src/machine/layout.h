@@ -88,8 +88,9 @@ constexpr Layout make_layout(int cells, std::uint64_t user_bytes) {
   Layout layout;
   layout.cells = static_cast<std::uint32_t>(cells);
   layout.user_bytes = (user_bytes + page_bytes - 1) / page_bytes * page_bytes;
-  // Rings for every ordered pair, a heap, and a share that grows with the frames to describe.
-  layout.kernel_bytes = (8 * mib + layout.user_bytes / 32 + 2 * mib - 1) / (2 * mib) * (2 * mib);
+  // Rings for every ordered pair, a heap, and 256 bytes for each frame: its pfdat and its entries
+  // in the table of the page cache are 112, and the heap rounds up to powers of two.
+  layout.kernel_bytes = (8 * mib + layout.user_bytes / 16 + 2 * mib - 1) / (2 * mib) * (2 * mib);
   const std::uint64_t need = layout.kernel_bytes + layout.user_bytes;
   const std::uint64_t stride = (need + 2 * mib + 2 * mib - 1) / (2 * mib) * (2 * mib);
   if (cells > 0 && stride <= machine_span_max / static_cast<std::uint64_t>(cells))

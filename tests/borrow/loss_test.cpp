@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::uint32_t frames = 128;
 constexpr std::uint32_t too_many = 192;
+constexpr std::uint32_t few = 32;
 
 class LossTest : public BorrowTest {
  protected:
@@ -22,6 +23,25 @@ class LossTest : public BorrowTest {
     }
     return std::nullopt;
   }
+  // A segment has all frames of the node, so the pages of the file come into borrowed ones.
+  ContentRef fill_without_own_frames(FileNumber number) {
+    const Bytes bytes = pattern(few * page, static_cast<unsigned>(number));
+    const auto content = open(number);
+    EXPECT_TRUE(write_all(*content, 0, bytes));
+    EXPECT_TRUE(content->flush());
+    const auto made = make_segment("all", frames);
+    EXPECT_TRUE(made);
+    if (made) segment = made->id;
+    EXPECT_EQ(read_all(*content, 0, few * page), bytes);
+    return content;
+  }
+  void give_segment_back() const {
+    EXPECT_TRUE(home->destroy_segment(client, segment));
+    EXPECT_TRUE(home->close_segment(client, segment));
+    while (home->needs_clean_up()) home->clean_up();
+  }
+
+  SegmentId segment = 0;
 };
 
 TEST_F(LossTest, ADeadLenderCostsThePagesInItsFramesAndNoOthers) {
@@ -40,18 +60,31 @@ TEST_F(LossTest, ADeadLenderCostsThePagesInItsFramesAndNoOthers) {
   EXPECT_EQ(read_all(*content, 0, too_many * page), pattern(too_many * page, 7));
 }
 
+TEST_F(LossTest, WhatIsWrittenLeavesItsBorrowedFrameSoThatADeadLenderCostsNothing) {
+  start_cells(frames, 1);
+  const auto content = read_until_it_fits(7, too_many);
+  const auto dirty = make_dirty_at(*content, 7, first_lender);
+  ASSERT_TRUE(dirty);
+  kill_lender(first_lender);
+  EXPECT_FALSE(is_lost(7));
+  EXPECT_EQ(read_all(*content, *dirty * page, page), pattern(page, 99));
+}
+
+// Where the cache has no frame of the node, what is dirty is in borrowed ones.
 TEST_F(LossTest, ADirtyPageInAFrameOfADeadLenderIsALossOfItsFile) {
   start_cells(frames, 1);
   const auto other = open(8);
-  ASSERT_TRUE(write_all(*other, 0, pattern(page, 1)));  // in a frame of this node, as all first
-  const auto content = read_until_it_fits(7, too_many);
+  ASSERT_TRUE(write_all(*other, 0, pattern(page, 1)));
+  ASSERT_TRUE(other->flush());
+  const auto content = fill_without_own_frames(7);
   const auto dirty = make_dirty_at(*content, 7, first_lender);
   ASSERT_TRUE(dirty);
   kill_lender(first_lender);
   EXPECT_TRUE(is_lost(7));
   EXPECT_FALSE(is_lost(8));
   // What was on the disk is there.
-  EXPECT_EQ(read_all(*content, *dirty * page, page), part(pattern(too_many * page, 7),
+  give_segment_back();
+  EXPECT_EQ(read_all(*content, *dirty * page, page), part(pattern(few * page, 7),
                                                           *dirty * page, page));
   EXPECT_EQ(read_all(*other, 0, page), pattern(page, 1));
   EXPECT_EQ(borrowed->counts().borrowed, 0U);
@@ -82,14 +115,15 @@ TEST_F(LossTest, ALenderThatComesBackLendsAgainAndOldFramesAreForgotten) {
 
 TEST_F(LossTest, FramesThatAreTakenBackUnaskedAreLostToo) {
   start_cells(frames, 1, 1);
-  const auto content = read_until_it_fits(7, too_many);
+  const auto content = fill_without_own_frames(7);
   const auto dirty = make_dirty_at(*content, 7, first_lender);
   ASSERT_TRUE(dirty);
   hears_recall = false;
   EXPECT_TRUE(doors->home(first_lender).recall_lent());
   EXPECT_EQ(lent_by(first_lender), 0U);
-  const Bytes seen = read_all(*content, 0, too_many * page);
-  EXPECT_EQ(seen, pattern(too_many * page, 7)) << "as on the disk";
+  give_segment_back();
+  const Bytes seen = read_all(*content, 0, few * page);
+  EXPECT_EQ(seen, pattern(few * page, 7)) << "as on the disk";
   EXPECT_TRUE(is_lost(7));
   EXPECT_GT(borrowed->counts().lost, 0U);
   expect_sound();

@@ -254,14 +254,32 @@ class JudgeOfFiles(Judge):
         self.seen(2, 5, 6)
         self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
 
-    def test_what_lay_in_frames_of_the_dead_is_lost_but_for_what_was_synced(self):
+    def test_a_home_that_lives_loses_nothing_with_another(self):
         self.stored(2, 5, 6).extend(["310 fsyncing 2 1", "320 fsynced 2 1"])
         self.stored(2, 7)
-        self.seen(2, 6, 7)
-        self.logs["filer0"] += ["2000 ferror write 2 1 5", "8000 fold 4 2 1 5"]
+        self.seen(2, 6, 6)
+        self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
+
+    def mapped(self, writer, *versions):
+        """Page 6 is one of those that are stored to through a mapping."""
+        self.logs[f"filer{writer}"] += [f"300 f{step} 2 1 6 {v}" for v in versions
+                                        for step in ("storing", "stored")]
+
+    def test_what_a_writer_had_mapped_may_be_lost_with_it_but_for_what_was_synced(self):
+        self.mapped(1, 5, 6)
+        self.logs["filer1"] += ["310 fsyncing 2 1", "320 fsynced 2 1"]
+        self.mapped(1, 7)
+        self.logs["filer0"] += ["2000 ferror look 2 1 5", "8000 fpage 4 1 2 6 6 7"]
         self.assertEqual(self.judge(), set())
-        self.seen(2, 5, 6, by=2)
-        self.assertNotEqual(self.judge(), set())
+        self.logs["filer0"][-1] = "8000 fpage 4 1 2 6 5 6"
+        self.assertIn("what fsync has acknowledged is lost", self.judge())
+
+    def test_what_a_writer_that_lives_had_mapped_is_there(self):
+        self.mapped(0, 5, 6)
+        self.logs["filer0"] += ["8000 fpage 4 0 2 6 6 6"]
+        self.assertEqual(self.judge(), set())
+        self.logs["filer0"][-1] = "8000 fpage 4 0 2 6 5 5"
+        self.assertIn("a page of a file is not what was stored there, and its home lives", self.judge())
 
     def test_after_a_drain_all_is_there(self):
         self.evidence["fault"]["kind"] = "drain"

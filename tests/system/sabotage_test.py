@@ -8,10 +8,13 @@ import pathlib
 import signal
 import unittest
 
+from filer import Filer
 from machine import BUILD, MachineTest, processes_of, wait_for
 
 CELLS = 4
 TRIES_MAX = 8
+CONTENT = bytes(range(1, 251)) * 256  # 64000
+FULL_BYTES = 400 * len(CONTENT)  # one and a half times a node
 
 
 class Sabotage(MachineTest):
@@ -231,6 +234,55 @@ class Sabotage(MachineTest):
         self.boot()
         pid = self.kill_all_but_a_task()
         wait_for(lambda: not alive(pid), "the task to be gone")
+
+    # --- content of files that is not on the disk yet
+
+    def after_a_reboot(self):
+        """Whether a file that nobody has synced is there when its home was rebooted in order."""
+        filer = Filer(self, 0)
+        fd = filer.open("/kept", os.O_RDWR | os.O_CREAT, 0o600, 1)
+        filer.pwrite(fd, CONTENT, 0)
+        self.assertEqual(self.reboot(1).returncode, 0)
+        wait_for(lambda: self.machine.cell(1)["incarnation"] == 2
+                 and set(self.machine.states()) == {"up"}, "the cell to be back")
+        return filer.content("/kept") == CONTENT
+
+    def test_a_drain_that_writes_nothing_back(self):
+        self.boot("sync")
+        self.assertFalse(self.after_a_reboot())
+
+    def test_a_drain(self):
+        self.boot()
+        self.assertTrue(self.after_a_reboot())
+
+    def through_a_full_disk(self):
+        """Writes more than a node holds while its disk takes nothing; how much was taken, and
+        whether it is there."""
+        filer = Filer(self, 0)
+        fd = filer.open("/full", os.O_RDWR | os.O_CREAT, 0o600, 1)
+        self.machine.hive("fault", "fail-disk", 1, "--how", "full", "--name", "test")
+        taken = 0
+        with contextlib.suppress(OSError):
+            while taken < FULL_BYTES:
+                taken += filer.pwrite(fd, CONTENT, taken)
+        self.machine.hive("fault", "fail-disk", 1, "--how", "none", "--name", "test")
+        expected = CONTENT * (taken // len(CONTENT)) + CONTENT[:taken % len(CONTENT)]
+        there = b"".join(filer.pread(fd, len(CONTENT), at)
+                         for at in range(0, taken, len(CONTENT)))
+        return taken, there[:taken] == expected
+
+    def test_pages_that_leave_before_the_disk_has_them(self):
+        self.boot("write-back")
+        taken, is_there = self.through_a_full_disk()
+        self.assertEqual(taken, FULL_BYTES)
+        self.assertFalse(is_there)
+
+    def test_pages_that_the_disk_does_not_take(self):
+        self.boot()
+        taken, is_there = self.through_a_full_disk()
+        self.assertLess(taken, FULL_BYTES)
+        self.assertGreater(taken, 0)
+        self.assertTrue(is_there)
 
 
 class Refused(MachineTest):

@@ -199,8 +199,9 @@ void BorrowedFrames::settle_loans(CellId cell) {
   (void)ask(offer, 0);
 }
 
-bool BorrowedFrames::find_more() {
+bool BorrowedFrames::find_more(bool own_only) {
   if (parts_.recall_lent && parts_.recall_lent()) return true;
+  if (own_only) return false;
   (void)borrow(borrow_frames_first);
   const Lock lock(mutex_);
   return !spare_.empty();

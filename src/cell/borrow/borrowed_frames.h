@@ -96,7 +96,7 @@ class BorrowedFrames final : public CacheFrames, public AwayFrames {
   void use_reclaimer(FrameReclaimer* reclaimer) override;
   std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) override;
   bool are_frames_coming() const override { return parts_.own->are_frames_coming(); }
-  bool find_more() override;
+  bool find_more(bool own_only) override;
   void hold_frames(std::span<HeldFrame> frames) override;
   Result<void> close_frames(std::span<const std::uint32_t> frames) override;
   void lose_frames(std::span<const std::uint32_t> frames) override;

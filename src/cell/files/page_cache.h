@@ -23,7 +23,7 @@
 //     was written since the last one that succeeded, as far as it is still cached.
 //  8. A page that a mapping may store to is dirty from before it is opened until after it was
 //     closed and written back. One that is doubted is never written back after that. A page in a
-//     borrowed frame is not mapped.
+//     borrowed frame is not mapped, and is written to only if no page is in a frame of the node.
 //  9. A page whose frame is lost is used by nobody who comes, and is not written back. If it was
 //     dirty, `content_lost` has been told before it leaves: so no flush succeeds in between.
 //
@@ -206,6 +206,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   void note_eviction_locked(std::uint32_t frame);
   void note_miss_locked(const File& file, std::uint32_t page);
   bool is_borrowed(std::uint32_t frame) const { return frame >= parts_.node_frames; }
+  bool has_own_pages_locked() const { return linked_ > linked_borrowed_; }
   FramePlace place_of(std::uint32_t frame) const;
   enum class Left : std::uint8_t { nothing, some, failed };
   Left reclaim_some(Lock& lock, machine::PageRange range);
@@ -312,6 +313,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
   Frames lost_;                        // frames with lost pages, that have not left yet
   std::vector<std::uint64_t> ghosts_;  // what pages had to leave lately, by their hash
   std::size_t linked_ = 0;      // frames that are filling or ready
+  std::size_t linked_borrowed_ = 0;  // of these
   std::size_t in_hand_ = 0;     // frames in the state `moving`
   std::size_t in_transit_ = 0;  // threads that take frames from the memory home or give them back
   std::unordered_map<FileNumber, FileRef> files_;

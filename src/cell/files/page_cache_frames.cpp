@@ -84,10 +84,11 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
       lock.lock();
       continue;
     }
-    const bool have_others_some = linked_ > 0 || in_hand_ > 0 || in_transit_ > 0;
+    const bool are_linked = own_only ? has_own_pages_locked() : linked_ > 0;
+    const bool have_others_some = are_linked || in_hand_ > 0 || in_transit_ > 0;
     if (!have_others_some && !are_coming) {
       lock.unlock();
-      const bool found = parts_.frames->find_more();
+      const bool found = parts_.frames->find_more(own_only);
       lock.lock();
       if (found) continue;
       break;
@@ -225,6 +226,7 @@ void PageCache::begin_fill_locked(File& file, std::uint32_t page_number, std::ui
   file.first_frame = frame;
   ++file.frames;
   ++linked_;
+  if (is_borrowed(frame)) ++linked_borrowed_;
   --in_hand_;
   table_.link(frame, file.number, page_number, 1);
 }
@@ -243,6 +245,7 @@ void PageCache::abandon_fill_locked(std::span<const std::uint32_t> frames) {
     }
     --file.frames;
     --linked_;
+    if (is_borrowed(frame)) --linked_borrowed_;
     page = {};
     page.state = PageState::moving;
     ++in_hand_;

@@ -70,6 +70,13 @@ Result<std::size_t> PageCache::write_step(Lock& lock, File& file, std::uint64_t 
   if (!ready.empty()) {
     // Another cell may be asked about these.
     if (at_once && std::ranges::any_of(ready, borrowed)) return takes_too_long();
+    const auto clean_borrowed = std::ranges::find_if(ready, [this](std::uint32_t f) {
+      return is_borrowed(f) && pages_[f].dirty == 0;
+    });
+    if (clean_borrowed != ready.end() && has_own_pages_locked()) {
+      (void)reclaim_some(lock, {*clean_borrowed, 1});
+      return std::size_t{0};
+    }
     pin_locked(ready);
     lock.unlock();
     const std::size_t count = std::min(ready.size() * page_bytes - skip, bytes.size());
@@ -98,7 +105,9 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
   const auto page = static_cast<std::uint32_t>(at / page_bytes);
   const std::uint32_t wanted =
       missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
-  auto frames = get_frames(lock, wanted, at_once);
+  // What is dirty is not to be lost because a lender wants its frames, or dies.
+  auto frames = get_frames(lock, wanted, at_once, true);
+  if (!frames && frames.error().code == Code::exhausted) frames = get_frames(lock, wanted, at_once);
   if (!frames) return fail(frames.error());
   if (at_once && std::ranges::any_of(*frames, [this](auto f) { return is_borrowed(f); })) {
     spare_locked(*frames);

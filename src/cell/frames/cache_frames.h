@@ -47,9 +47,12 @@ class CacheFrames {
   virtual std::vector<std::uint32_t> take_frames(std::uint32_t frames_max) = 0;
   // Some that are not free now will be before long, so that one may wait for them.
   virtual bool are_frames_coming() const = 0;
-  // None are to be had, and more are wanted badly: true when there may be some now. May block for
-  // as long as another cell takes to answer.
-  virtual bool find_more() { return false; }
+  // None are to be had, and more are wanted badly: true when there may be some now. `own_only`: of
+  // the node itself. May block for as long as another cell takes to answer.
+  virtual bool find_more(bool own_only) {
+    (void)own_only;
+    return false;
+  }
   // They hold these pages from now on; writes the sequence numbers that say so. 0: a borrowed one
   // does not, and can only be given back.
   virtual void hold_frames(std::span<HeldFrame> frames) = 0;
