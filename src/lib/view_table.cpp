@@ -116,7 +116,8 @@ MappedView* ViewTable::find(std::uint64_t address) const noexcept {
   return nullptr;
 }
 
-Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault) noexcept {
+Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault,
+                              std::uint32_t* there) noexcept {
   const BlockLock lock(*this, fault.address);
   const MappedView* const view = find(fault.address);
   if (view == nullptr || (fault.is_store && !view->writable)) {
@@ -126,7 +127,7 @@ Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault) noexcept
   if (view->gone.load()) return fail(Code::cell_down, cause_cell_failed, view->peer->cell());
   const Patience patience;
   while (true) {
-    auto done = bring_in(session, *view, fault);
+    auto done = bring_in(session, *view, fault, there);
     if (done || !patience.allows(done.error().code)) return done;
     static const std::atomic<std::uint32_t> never{0};
     futex_wait(&never, 0, now_ns() + patience_pause_ns);
@@ -160,7 +161,7 @@ Result<void> each_run(const machine::Layout& layout, CellId cell, std::uint64_t 
 }  // namespace
 
 Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
-                                 const Fault& fault) const noexcept {
+                                 const Fault& fault, std::uint32_t* there) const noexcept {
   const std::uint64_t page = (fault.address - view.begin) / page_bytes;
   const std::uint64_t block = page / view_block_pages * view_block_pages;
   ViewFrames frames{};
@@ -179,6 +180,9 @@ Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
   if (is_file) ask.deadline_ns = deadline_in(file_call_timeout_ns);
   const auto named = session.call(*view.peer, ask);
   if (!named) return fail(named.error());
+  for (std::uint32_t i = 0; there != nullptr && i < view_block_pages; ++i) {
+    if (frames[i] != 0) *there |= 1U << i;
+  }
   const std::uint64_t pages = (view.end - view.begin) / page_bytes - block;
   const std::uint64_t inside =
       pages >= view_block_pages ? (1U << view_block_pages) - 1 : (1U << pages) - 1;

@@ -61,14 +61,16 @@ class ViewTable {
            address < layout_.views_end();
   }
   // Brings in what was touched. Errors: why it can't be; refused (nothing is mapped there, or not
-  // for stores). Async-signal-safe.
-  Result<void> serve(SessionImpl& session, const Fault& fault) noexcept;
+  // for stores). `there`: which pages of the block have a frame now, a bit for each.
+  // Async-signal-safe.
+  Result<void> serve(SessionImpl& session, const Fault& fault,
+                     std::uint32_t* there = nullptr) noexcept;
 
  private:
   class BlockLock;
   MappedView* find(std::uint64_t address) const noexcept;
-  Result<void> bring_in(SessionImpl& session, const MappedView& view,
-                        const Fault& fault) const noexcept;
+  Result<void> bring_in(SessionImpl& session, const MappedView& view, const Fault& fault,
+                        std::uint32_t* there) const noexcept;
   void wait_for_blocks() noexcept;
 
   static constexpr std::size_t block_locks = 64;

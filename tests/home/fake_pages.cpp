@@ -228,6 +228,11 @@ void FakeSpace::show(std::uint64_t address, std::uint32_t frame) {
   shown_[address] = {frame, Entry::none};
 }
 
+void FakeSpace::hide_all() {
+  const std::scoped_lock lock(node_.mutex_);
+  shown_.clear();
+}
+
 std::optional<std::uint64_t> FakeSpace::load_at(std::uint64_t address) const {
   const std::scoped_lock lock(node_.mutex_);
   const auto shown = shown_.find(address);

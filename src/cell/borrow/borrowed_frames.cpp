@@ -201,7 +201,7 @@ void BorrowedFrames::settle_loans(CellId cell) {
 
 bool BorrowedFrames::find_more(bool own_only) {
   if (parts_.recall_lent && parts_.recall_lent()) return true;
-  if (own_only) return false;
+  if (own_only) return parts_.make_room && parts_.make_room();
   (void)borrow(borrow_frames_first);
   const Lock lock(mutex_);
   return !spare_.empty();

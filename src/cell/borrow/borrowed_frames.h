@@ -21,8 +21,8 @@
 //     Both may call what does not block with a lock of their own.
 //  3. A loan is known to the lender by its number, and here as long as a slot of it is not empty.
 //
-// Thread-safety: any thread. Lock order: the cache's, the home's, then mutex_; ask_mutex_ (one question for a
-// loan at a time, so that they come in order), then mutex_.
+// Thread-safety: any thread. Lock order: the cache's, the home's, then mutex_; ask_mutex_ (one
+// question for a loan at a time, so that they come in order), then mutex_.
 #pragma once
 
 #include <array>
@@ -60,6 +60,8 @@ class BorrowedFrames final : public CacheFrames, public AwayFrames {
     std::uint64_t pause_ns = recall_pause_ns;  // who wanted frames back is not asked for so long
     // What this cell has lent comes back before it borrows itself. False: there is none.
     std::function<bool()> recall_lent{};
+    // Other memory leaves its frames of the node. False: there is none, or no place for it.
+    std::function<bool()> make_room{};
   };
   explicit BorrowedFrames(const Parts& parts);
   ~BorrowedFrames() override { stop(); }

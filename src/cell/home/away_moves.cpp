@@ -22,7 +22,8 @@ namespace {
 // Each moves a block that nobody else takes, or has other cells asked.
 constexpr int room_attempts_max = 8;
 constexpr int elsewhere_attempts_max = 4;
-constexpr std::uint64_t reclaim_max_ns = recall_max_ns * 8 / 10;  // of the lender's patience
+// Of one recall. The lender waits for a second, and then it takes what is still there.
+constexpr std::uint64_t reclaim_max_ns = 10 * ns_per_s;
 
 std::uint32_t bit(std::uint32_t index) { return std::uint32_t{1} << index; }
 
@@ -128,6 +129,11 @@ Result<void> AwayPages::end_locked(const Block& name, std::span<const Move> move
 
 // --- away ---------------------------------------------------------------------------------------
 
+bool AwayPages::make_room() {
+  Lock lock(home_.mutex_);
+  return make_room(lock, false);
+}
+
 bool AwayPages::make_room(Lock& lock, bool comes_back) {
   for (int i = 0; i < room_attempts_max; ++i) {
     const auto name = next_locked();
@@ -139,7 +145,10 @@ bool AwayPages::make_room(Lock& lock, bool comes_back) {
       lock.unlock();
       const bool any = frames_.borrow_more();
       lock.lock();
-      if (!any) return false;
+      if (!any) {
+        release_if_idle_locked();
+        return false;
+      }
       continue;
     }
     if (move_away(lock, *name, slots)) return true;
@@ -250,7 +259,8 @@ Result<void> AwayPages::fetch(Lock& lock, const Block& name) {
   const std::uint32_t failed = copy(moves);
   lock.lock();
   for (const auto ticket : tickets) home_.end_call_locked(ticket);
-  counts_.came_back += moves.size();
+  counts_.came_back += static_cast<std::uint64_t>(std::ranges::count_if(
+      moves, [failed](const Move& move) { return (failed & bit(move.index)) == 0; }));
   return end_locked(name, moves, failed, false);
 }
 
@@ -259,26 +269,24 @@ Result<void> AwayPages::fetch(Lock& lock, const Block& name) {
 bool AwayPages::reclaim(PageRange range) {
   const std::uint64_t deadline = now_ns() + reclaim_max_ns;
   Lock lock(home_.mutex_);
+  give_idle_back_locked(range);
+  for (std::uint32_t next = range.first; now_ns() < deadline;) {
+    const auto at = book_.lower_bound(next);
+    if (at == book_.end() || at->first >= range.end()) break;
+    const std::uint32_t slot = at->first;
+    const Block name = at->second.block;
+    if (!move_elsewhere(lock, name, range, slot)) next = slot + 1;
+  }
+  give_idle_back_locked(range);  // what others have left since
+  return book_.lower_bound(range.first) == book_.lower_bound(range.end());
+}
+
+void AwayPages::give_idle_back_locked(PageRange range) {
   for (auto at = idle_.lower_bound(range.first); at != idle_.end() && *at < range.end();) {
     const std::uint32_t slot = *at;
     at = idle_.erase(at);
     give_back_locked(slot);
   }
-  bool all_gone = true;
-  for (std::uint32_t next = range.first; next < range.end() && now_ns() < deadline;) {
-    const auto at = book_.lower_bound(next);
-    if (at == book_.end() || at->first >= range.end()) return all_gone;
-    const std::uint32_t slot = at->first;
-    const Block name = at->second.block;
-    // Behind it when nothing helps; else whatever else is in its place is passed over.
-    const bool is_settled = wait_until_settled(lock, name);
-    if (is_settled && !book_.contains(slot)) continue;
-    if (!is_settled || !move_elsewhere(lock, name, range, slot)) {
-      all_gone = all_gone && !book_.contains(slot);
-      next = slot + 1;
-    }
-  }
-  return all_gone && book_.lower_bound(range.first) == book_.lower_bound(range.end());
 }
 
 // Pages of the block that are in recalled frames, at least the one that is wanted. False: there is
@@ -288,7 +296,8 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
   for (int i = 0; i < elsewhere_attempts_max; ++i) {
     if (!wait_until_settled(lock, name)) return false;
     ViewPages* const block = find_locked(name);
-    if (block == nullptr || !book_.contains(wanted)) return true;
+    if (!book_.contains(wanted)) return true;
+    if (block == nullptr) return false;  // whoever moves it just now gives it back
     if (home_.frames_.count(FrameState::free) < view_block_pages) home_.clean_up_locked(lock);
     // The lock was released.
     if (find_locked(name) != block || block->moving != 0 || !book_.contains(wanted)) continue;
@@ -314,7 +323,7 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
       lock.lock();
       for (const auto ticket : tickets) home_.end_call_locked(ticket);
       (void)end_locked(name, moves, failed, true);
-      return !book_.contains(wanted);
+      continue;
     }
     lock.unlock();
     const bool any = frames_.borrow_more();
@@ -327,7 +336,7 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
       return false;
     }
   }
-  return false;
+  return !book_.contains(wanted);
 }
 
 }  // namespace hive::cell

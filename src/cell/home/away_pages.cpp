@@ -138,7 +138,8 @@ void AwayPages::release_if_idle_locked() {
 void AwayPages::give_up_idle(PageRange range) {
   const Lock lock(home_.mutex_);
   if (std::exchange(idle_used_, false)) return;
-  while (idle_.size() > away_reserve) {
+  const std::size_t kept = book_.empty() ? 0 : away_reserve;
+  while (idle_.size() > kept) {
     const std::uint32_t slot = *idle_.rbegin();
     if (!range.contains(slot)) break;
     idle_.erase(slot);

@@ -2,7 +2,7 @@
 // (docs/files.md, "Anonymous memory that is away"): the half of the home that moves it there and
 // back.
 //
-//   AwayPages away(home, borrowed);  // from now on the home moves memory away when it has none left
+//   AwayPages away(home, borrowed);  // from now on memory moves away when the home has none left
 //
 // INVARIANTS
 //  1. A page of a view is in a frame of the node, or away, or lost, or was never touched. While
@@ -62,8 +62,8 @@ class AwayPages final : public FrameReclaimer {
   Counts counts() const;
 
   // --- of what is borrowed here ----------------------------------------------------------------
-  // The pages in these frames move to the own node, or to other cells. Blocks, but for less than
-  // a lender waits.
+  // The pages in these frames move to the own node, or to other cells. Blocks for as long as these
+  // take to answer, with a bound.
   bool reclaim(machine::PageRange range) override;
   void lose(std::span<const std::uint32_t> frames) override;
   void give_up_idle(machine::PageRange range) override;
@@ -73,6 +73,8 @@ class AwayPages final : public FrameReclaimer {
   // A block that has waited longest moves away. `comes_back`: for a page that is away itself.
   // False: that was to no avail.
   bool make_room(Lock& lock, bool comes_back);
+  // The same for others who need frames of the node. With no lock.
+  bool make_room();
   // Some pages are moving: frames will be free before long.
   bool is_busy_locked() const { return movers_ > 0; }
   // Waits until nothing of the block is moving, with a bound. False: it is.
@@ -118,6 +120,7 @@ class AwayPages final : public FrameReclaimer {
   std::optional<std::uint32_t> take_slot_locked(CellId not_of);
   void put_idle_locked(std::uint32_t slot);
   void give_back_locked(std::uint32_t slot);
+  void give_idle_back_locked(PageRange range);
   void release_if_idle_locked();
   void lose_page_locked(home::ViewPages& block, std::uint32_t index, std::uint32_t slot);
 
