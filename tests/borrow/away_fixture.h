@@ -116,19 +116,29 @@ class AwayTest : public HomeTest {
         std::this_thread::yield();
       }
     }
-
-   private:
-    Result<void> touch_once(std::uint64_t p) {
+    // The two halves of a fault. The first says whether there is a second one.
+    Result<bool> begin_touch(std::uint64_t p) {
       const auto block = test_.home->fault_view(client_.id, view_, p);
       if (!block) return fail(block.error());
-      if (block->show == 0) return {};
+      if (block->show == 0) return false;
       for (std::uint32_t i = 0; i < proto::view_block_pages; ++i) {
         if ((block->show >> i & 1) == 0) continue;
         const auto frame = static_cast<std::uint32_t>(
             (block->frames[i] - test_.layout.user_begin(self)) / page);
         client_.space->show(at(p / proto::view_block_pages * proto::view_block_pages + i), frame);
       }
+      return true;
+    }
+    Result<void> end_touch(std::uint64_t p) {
       return test_.home->give_view(client_.id, view_, p);
+    }
+
+   private:
+    Result<void> touch_once(std::uint64_t p) {
+      const auto begun = begin_touch(p);
+      if (!begun) return fail(begun.error());
+      if (!*begun) return {};
+      return end_touch(p);
     }
 
     AwayTest& test_;

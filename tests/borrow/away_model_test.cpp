@@ -12,7 +12,7 @@ namespace hive::cell::test {
 namespace {
 
 constexpr int tasks = 3;
-constexpr std::uint64_t task_pages = 120;
+constexpr std::uint64_t task_pages = 150;
 constexpr int operations_of_task = 4000;
 constexpr int events_min = 80;
 
@@ -50,7 +50,7 @@ void AwayModel::task(std::uint64_t number, unsigned seed) {
     ++remaps;
   };
   for (int i = 0; (i < operations_of_task || !events_over) && !HasFailure(); ++i, ++done) {
-    const unsigned dice = static_cast<unsigned>(random() % 1000);
+    const unsigned dice = static_cast<unsigned>(random() % 4000);
     // Runs of pages, as programs do, and single ones.
     const std::uint64_t p = random() % task_pages;
     if (dice < 2) {
@@ -66,7 +66,7 @@ void AwayModel::task(std::uint64_t number, unsigned seed) {
       continue;
     }
     const std::uint64_t value = random() | 1;
-    const bool stores = dice < 500;
+    const bool stores = dice % 2 == 0;
     const auto loaded = stores ? Result<std::uint64_t>(value) : mine->load(p);
     const auto stored = stores ? mine->store(p, value) : Result<void>();
     const Error* error = !loaded ? &loaded.error() : !stored ? &stored.error() : nullptr;

@@ -187,6 +187,27 @@ TEST_F(AwayPagesTest, ALenderThatDiesDuringAMoveCostsNothingThatIsStillHere) {
   for (std::uint64_t p = 0; p < pages; ++p) EXPECT_EQ(*task.load(p), 1000 + p);
 }
 
+TEST_F(AwayPagesTest, ATaskThatIsSlowToShowAPageIsNotGivenAnotherOne) {
+  start_cells(1, wait_max_ns);
+  Memory slow(*this, 16);
+  ASSERT_TRUE(*slow.begin_touch(0));
+  {
+    Memory other(*this, pages, 8);
+    fill(other);
+    ASSERT_GT(away->counts().moved_away, 0U) << "what was brought in first";
+    other.unmap();
+  }
+  Memory next(*this, 40, 9);  // in the frames that the slow one shows
+  fill(next, 4000);
+  EXPECT_TRUE(doors->home(first_lender).recall_lent());
+  EXPECT_EQ(away->counts().away, 0U);
+  (void)slow.end_touch(0);
+  for (std::uint64_t p = 0; p < 16; ++p) EXPECT_FALSE(slow.is_there(p)) << p;
+  fill(slow, 9000);
+  expect_all(slow, 9000);
+  expect_all(next, 4000);
+}
+
 TEST_F(AwayPagesTest, ATaskMayDieWhileItsMemoryMoves) {
   start_cells(1);
   Memory dies(*this, pages, 8);

@@ -197,7 +197,9 @@ Result<std::uint32_t> FakeSpace::install_at(SpaceCall call, std::uint64_t addres
     const std::scoped_lock lock(node_.mutex_);
     node_.leave_locked(this, {frame, 1});
     if (!begun) return fail(begun.error());
-    Shown& shown = shown_.at(address + i * machine::page_bytes);
+    const auto still = shown_.find(address + i * machine::page_bytes);
+    if (still == shown_.end()) return fail(Code::not_found, "nothing is shown there any more");
+    Shown& shown = still->second;
     const bool is_hole = node_.pages_[frame].hole;
     if (is_hole && call == SpaceCall::open) return fail(Code::lost, "a hole");
     if (is_hole) continue;

@@ -283,7 +283,7 @@ class Home final : public CacheFrames, public FrameLender {
                              const FilePart& part);
   std::vector<home::ShownRun> shown_locked(const home::View& view, std::uint64_t block) const;
   bool is_opener_locked(const home::View& view, std::uint64_t page, std::uint32_t frame) const;
-  ViewBlock answer_locked(const home::ViewPages& block) const;
+  ViewBlock answer_locked(home::ViewPages& block) const;
   void drop_views_locked(Client& client);
   void drop_view_locked(home::View& view);
   // Those of one view, or of a client: they are openers no more.

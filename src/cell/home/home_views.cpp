@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "cell/home/away_pages.h"
 #include "cell/home/home.h"
@@ -195,13 +196,18 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t pa
   return fail(Code::busy, cause::pages_in_use, parts_.self);
 }
 
-ViewBlock Home::answer_locked(const ViewPages& block) const {
+// What the process shows from here on where it is told to show something else, it has to say.
+ViewBlock Home::answer_locked(ViewPages& block) const {
   ViewBlock answer;
+  block.told.fill(home::none);
   for (std::uint32_t i = 0; i < view_block_pages; ++i) {
     const std::uint32_t frame = block.frames[i];
     if (frame == home::none) continue;
     answer.frames[i] = parts_.layout.user_begin(parts_.self) + frame * page_bytes;
-    if (block.shown[i] != frame) answer.show |= 1U << i;
+    if (block.shown[i] == frame) continue;
+    answer.show |= 1U << i;
+    block.told[i] = frame;
+    block.shown[i] = home::none;
   }
   return answer;
 }
@@ -217,7 +223,10 @@ Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
   if (block->second.moving != 0) return fail(Code::busy, cause::pages_in_use, parts_.self);
-  block->second.shown = block->second.frames;
+  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
+    const std::uint32_t told = std::exchange(block->second.told[i], home::none);
+    if (told != home::none) block->second.shown[i] = told;
+  }
   return bring_in(lock, client, *view, number);
 }
 

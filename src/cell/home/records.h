@@ -43,6 +43,7 @@ struct ViewPages {
   ViewPages() {
     frames.fill(none);
     shown.fill(none);
+    told.fill(none);
     away.fill(none);
     lost_with.fill(-1);
   }
@@ -50,6 +51,9 @@ struct ViewPages {
   // What the process has shown there, as it said itself. What it touches there is brought in only
   // when that is the frame of the page, so a wrong one costs a fault.
   std::array<std::uint32_t, proto::view_block_pages> shown;
+  // What it was told to show, and has not said yet that it does. Meanwhile the page may have left
+  // for another frame.
+  std::array<std::uint32_t, proto::view_block_pages> told;
   // Of a file: the number of the frame when it held the page. It may hold another one by now.
   std::array<std::uint64_t, proto::view_block_pages> sequences{};
   // Of anonymous memory: the borrowed frame that holds a page which is away (away_pages.h), and
