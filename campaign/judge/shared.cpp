@@ -51,12 +51,22 @@ std::optional<std::string> Shared::apply(int worker, const Event& event) {
     // holds a mutex, changes nothing about that.
     const std::string& operation = event.word(0);
     const bool of_pair = operation == "read_pair" || operation == "put_pair";
-    if (!of_pair) worker_ended(worker);
+    if (!of_pair) give_up(worker);
   }
   return std::nullopt;
 }
 
 void Shared::worker_ended(int worker) {
+  give_up(worker);
+  // One that it could not give back when it should have, and has kept since.
+  for (auto& [home, place] : places_) {
+    if (place.holder != worker) continue;
+    place.may_be_broken = place.must_be_broken = true;
+    place.holder = -1;
+  }
+}
+
+void Shared::give_up(int worker) {
   const auto found = doing_.find(worker);
   if (found == doing_.end()) return;
   const Doing doing = found->second;

@@ -23,6 +23,9 @@ class Shared {
   std::optional<std::string> audit(const Event& event, const std::set<int>& ended_workers) const;
 
  private:
+  // What the worker was at may have been done, and may not.
+  void give_up(int worker);
+
   struct Place {
     std::uint64_t added = 0;
     std::uint64_t added_perhaps = 0;

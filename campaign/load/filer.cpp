@@ -91,10 +91,10 @@ class Filer final : public Component {
         home.incarnation = incarnations[index];
         map(cell);
       }
-      for (int i = 0; home.failed && i < syncs_max; ++i) {
+      // What a disk has refused in the background is told now, and not during the next fault.
+      for (int i = 0; i < syncs_max; ++i) {
         if (home.file->fsync()) break;
       }
-      home.failed = false;
     }
     big_.reset();
     auto big = files_.open(big_file_name(self().cell), O_RDWR | O_CREAT, 0644,
@@ -110,7 +110,6 @@ class Filer final : public Component {
     std::optional<Mapping> mapping;
     std::uint64_t incarnation = 0;  // that the file was opened under
     bool usable = false;            // false once something has failed there
-    bool failed = false;
   };
   OpenHome& at(int cell) { return homes_[static_cast<std::size_t>(cell)]; }
 
@@ -123,7 +122,6 @@ class Filer final : public Component {
       return;
     }
     at(cell).usable = false;
-    at(cell).failed = true;
   }
 
   void write(int cell) {

@@ -119,10 +119,11 @@ class File {
   Result<FileInfo> fstat() const;
   Result<void> ftruncate(std::int64_t size);  // EINVAL (not open for writing), EFBIG
   // Maps [offset, offset + length) of the file, whether or not it is as long as that (mapping.h).
-  // `protection`: PROT_READ, PROT_READ | PROT_WRITE; `flags`: MAP_SHARED. The mapping does not
-  // need this File any more. Errors: EACCES (not open for reading, or for writing too), EINVAL (no
-  // bytes, an offset that is no multiple of 4096, other flags), ENODEV (a directory), EOVERFLOW,
-  // ENOMEM (too many mappings), EMFILE, EOPNOTSUPP (a machine without firewall), EIO.
+  // `protection`: PROT_READ, PROT_READ | PROT_WRITE; `flags`: MAP_SHARED, MAP_PRIVATE. The mapping
+  // does not need this File any more. Errors: EACCES (not open for reading; shared and writable:
+  // or for writing too), EINVAL (no bytes, an offset that is no multiple of 4096, other flags),
+  // ENODEV (a directory), EOVERFLOW, ENOMEM (too many mappings), EMFILE, EOPNOTSUPP (a machine
+  // without firewall), EIO.
   Result<Mapping> mmap(std::uint64_t length, int protection, int flags, std::int64_t offset) const;
   // What was written is on the disk when it succeeds, and so is the file's name when this File
   // made it. Of a directory: the names in it.

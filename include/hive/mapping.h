@@ -15,6 +15,12 @@
 // next store opens it anew. A touch behind the end of the file is SIGBUS, also when the file ends
 // there only since.
 //
+// A private mapping (MAP_PRIVATE) shows the file's pages, too, until the task stores to one: from
+// then on it has a copy of that page, in memory of its own cell, which nobody else sees and which
+// never reaches the file. msync does nothing. Copies stay when the file is truncated or its home
+// fails; other pages are SIGBUS then. Nothing is lost to others when the task dies. Its populate()
+// makes copies, if it is writable.
+//
 // When the task dies while pages are open, or its cell, nobody knows what it has stored there
 // last: these pages are lost, and the file's generation goes up, so that everybody who has it open
 // gets EIO, and opened anew it is what was on the disk. Unmap, or detach, before the end. A touch

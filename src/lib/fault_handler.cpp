@@ -103,20 +103,26 @@ Result<void> serve(SessionImpl& session, const Fault& fault) noexcept {
   return {};
 }
 
-// True: the instruction may be tried again. `unserved`: why one of Hive's addresses cannot be
-// served, for a guarded block, which is told instead of the person who reads messages.
-bool serve_fault(const siginfo_t* info, const void* ucontext,
-                 std::optional<Error>& unserved) noexcept {
+// Why one of Hive's addresses cannot be served.
+struct Unserved {
+  std::optional<Error> why;  // for a guarded block, which is told instead of the person who reads
+                             // messages
+  bool is_bus = false;       // the end of a file, or of its home, whatever Linux calls it
+};
+
+// True: the instruction may be tried again.
+bool serve_fault(const siginfo_t* info, const void* ucontext, Unserved& unserved) noexcept {
   if (info->si_code <= 0) return false;  // sent by a process; there is no address
   const SessionUse session;
   if (!session) return false;
   const Fault fault = describe(info, ucontext);
   const bool is_node = session->membership().layout.node_of(fault.address) >= 0;
-  if (!is_node && !session->views().is_view(fault.address)) return false;
+  const bool is_view = session->views().is_view(fault.address);
+  if (!is_node && !is_view) return false;
   if (!session->check()) return false;
   const auto served = serve(*session, fault);
   if (served) return true;
-  unserved = served.error();
+  unserved = {served.error(), is_view && served.error().code != Code::refused};
   if (has_guard()) return false;
   const bool again = repeats.reported && repeats.address == fault.address &&
                      repeats.instruction == fault.instruction;
@@ -150,7 +156,7 @@ class FaultsLetThrough {
 };
 
 bool serve_with_faults_let_through(const siginfo_t* info, const void* ucontext,
-                                   std::optional<Error>& unserved) noexcept {
+                                   Unserved& unserved) noexcept {
   const FaultsLetThrough let_through;
   return serve_fault(info, ucontext, unserved);
 }
@@ -160,15 +166,22 @@ bool serve_with_faults_let_through(const siginfo_t* info, const void* ucontext,
 void handle_fault(int signal, siginfo_t* info, void* ucontext) noexcept {
   if (safe_copy_fixup(ucontext)) return;
   const int saved = errno;
-  std::optional<Error> unserved;
+  Unserved unserved;
   if (!serve_with_faults_let_through(info, ucontext, unserved)) {
     errno = saved;
-    if (unserved && has_guard()) {
+    if (unserved.why && has_guard()) {
       // As a return does: what came before our handler and called it may have blocked signals.
       ::pthread_sigmask(SIG_SETMASK, &static_cast<ucontext_t*>(ucontext)->uc_sigmask, nullptr);
-      jump_to_guard(*unserved);
+      jump_to_guard(*unserved.why);
     }
-    pass_to_program(signal, info, ucontext);
+    if (unserved.is_bus && signal == SIGSEGV) {
+      siginfo_t bus = *info;
+      bus.si_signo = SIGBUS;
+      bus.si_code = BUS_ADRERR;
+      pass_to_program(SIGBUS, &bus, ucontext, false);
+    } else {
+      pass_to_program(signal, info, ucontext);
+    }
   }
   errno = saved;
 }

@@ -172,14 +172,19 @@ Result<std::unique_ptr<MappingImpl>> FileImpl::map(std::uint64_t length, int pro
   if (handle_ == 0) return fail_errno(ENODEV);
   const bool writable = (protection & PROT_WRITE) != 0;
   constexpr int known = PROT_READ | PROT_WRITE;
-  if (length == 0 || offset % machine::page_bytes != 0 || flags != MAP_SHARED ||
-      (protection & PROT_READ) == 0 || (protection & ~known) != 0) {
+  if (length == 0 || offset % machine::page_bytes != 0 ||
+      (flags != MAP_SHARED && flags != MAP_PRIVATE) || (protection & PROT_READ) == 0 ||
+      (protection & ~known) != 0) {
     return fail_errno(EINVAL);
   }
   const int mode = flags_ & O_ACCMODE;
-  if (mode == O_WRONLY || (writable && mode != O_RDWR)) return fail_errno(EACCES);
-  auto mapped = MappingImpl::shared(session_, peer_, handle_, length,
-                                    offset / machine::page_bytes, writable);
+  const bool is_private = flags == MAP_PRIVATE;
+  if (mode == O_WRONLY || (writable && !is_private && mode != O_RDWR)) return fail_errno(EACCES);
+  auto mapped = MappingImpl::of_file(session_, {.file = {.peer = peer_, .handle = handle_},
+                                                .first_page = offset / machine::page_bytes,
+                                                .bytes = length,
+                                                .writable = writable,
+                                                .is_private = is_private});
   if (!mapped) return fail(with_errno(mapped.error(), EIO));
   return mapped;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+#include <vector>
 
 #include <hive/session.h>
 
@@ -20,22 +21,7 @@ using proto::GateOp;
 
 namespace {
 
-// A touch of what can't be brought in is SIGBUS, as of other mappings, and not SIGSEGV. So that
-// Linux knows the addresses as such they show something from the beginning: frames of which none
-// is ever brought in there. The view is in the table, so that it is hidden when the peer goes.
-constexpr std::uint64_t pieces_max = 1024;
-
-Result<void> show_nothing(const machine::Layout& layout, Peer& peer, const MappedView& view) {
-  const PeerUse use(&peer);
-  if (!use) return fail(Code::cell_down, cause_cell_failed, peer.cell());
-  Result<void> done;
-  for (std::uint64_t at = view.begin; at < view.end && done; at += layout.user_bytes) {
-    const std::uint64_t bytes = std::min(layout.user_bytes, view.end - at);
-    const auto pages = static_cast<std::uint32_t>(bytes / page_bytes);
-    done = use->fence().show(at, {0, pages}, view.writable);
-  }
-  return done;
-}
+constexpr std::uint64_t pieces_max = 1024;  // of a mapping, each as long as a node's memory
 
 }  // namespace
 
@@ -49,18 +35,28 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::anonymous(std::shared_ptr<Sess
   return make(std::move(session), std::move(view), bytes, {.op = GateOp::view_map});
 }
 
-Result<std::unique_ptr<MappingImpl>> MappingImpl::shared(std::shared_ptr<SessionImpl> session,
-                                                         Peer* peer, std::uint64_t handle,
-                                                         std::uint64_t bytes, std::uint64_t first,
-                                                         bool writable) {
+Result<std::unique_ptr<MappingImpl>> MappingImpl::of_file(std::shared_ptr<SessionImpl> session,
+                                                          const FileRange& range) {
   auto view = std::make_unique<MappedView>();
-  view->peer = peer;
-  view->writable = writable;
-  return make(std::move(session), std::move(view), bytes,
-              {.op = GateOp::file_map, .args = {handle, 0, 0, first, writable ? 1U : 0U}});
+  view->writable = range.writable;
+  view->is_private = range.is_private;
+  const std::uint64_t stores = range.writable && !range.is_private ? 1 : 0;
+  GateCall ask{.op = GateOp::file_map,
+               .args = {range.file.handle, 0, 0, range.first_page, stores}};
+  if (!range.writable || !range.is_private) {
+    view->peer = range.file.peer;
+    return make(std::move(session), std::move(view), range.bytes, ask);
+  }
+  const auto own = session->attached_to(session->membership().cell);
+  if (!own) return fail(own.error());
+  view->peer = *own;
+  view->source = std::make_unique<ViewSource>();
+  view->source->peer = range.file.peer;
+  view->source->first_page = range.first_page;
+  return make(std::move(session), std::move(view), range.bytes, ask);
 }
 
-// `ask`: how the home is asked for the view, but for where it is.
+// `ask`: how the home of a file is asked for its view, but for where it is.
 Result<std::unique_ptr<MappingImpl>> MappingImpl::make(std::shared_ptr<SessionImpl> session,
                                                        std::unique_ptr<MappedView> view,
                                                        std::uint64_t bytes, GateCall ask) {
@@ -81,49 +77,63 @@ Result<std::unique_ptr<MappingImpl>> MappingImpl::make(std::shared_ptr<SessionIm
   if (!begin) return fail(begin.error());
   view->begin = *begin;
   view->end = *begin + whole;
-  const std::size_t place = ask.op == GateOp::file_map ? 1 : 0;
-  ask.args[place] = *begin;
-  ask.args[place + 1] = whole;
-  const auto mapped = session->call(peer, ask);
-  if (!mapped) {
-    table.free(*begin);
-    return fail(mapped.error());
+  ViewSource* const source = view->source.get();
+  Result<void> mapped;
+  if (source != nullptr) {
+    // First the file's view, which the one of the copies may lie over.
+    mapped = source->take_room(whole);
+    if (mapped) mapped = map_at(*session, *view, *source, ask);
+    ask = {.op = GateOp::view_map, .args = {0, 0, 1}};
   }
-  view->id = (*mapped)[0];
-  if (ask.op == GateOp::file_map) view->handle = (*mapped)[1];
-  const std::uint64_t id = view->id;
-  const std::uint64_t handle = view->handle;
-  auto entered = table.enter(std::move(view));
-  if (entered) {
-    if (auto shown = show_nothing(layout, peer, **entered); !shown) {
-      table.leave(*entered);
-      entered = fail(shown.error());
+  if (mapped) mapped = map_at(*session, *view, *view, ask);
+  const ViewAt at = *view;
+  const ViewAt source_at = source != nullptr ? *source : ViewAt{};
+  Result<MappedView*> entered = nullptr;
+  if (mapped) {
+    entered = table.enter(std::move(view));
+    if (entered) mapped = table.show_nothing(peer, *begin, *begin + whole, (*entered)->writable);
+    if (entered && mapped) {
+      return std::unique_ptr<MappingImpl>(new MappingImpl(std::move(session), *entered, bytes));
     }
+    if (entered) table.leave(*entered);
   }
-  if (entered) {
-    return std::unique_ptr<MappingImpl>(new MappingImpl(std::move(session), *entered, bytes));
-  }
-  end_at(*session, peer, id, handle);
+  end_at(*session, at);
+  end_at(*session, source_at);
   table.free(*begin);
-  return fail(entered.error());
+  return fail(mapped ? entered.error() : mapped.error());
+}
+
+// Says what the view is known as there.
+Result<void> MappingImpl::map_at(SessionImpl& session, const MappedView& range, ViewAt& at,
+                                 GateCall ask) {
+  const bool is_file = ask.op == GateOp::file_map;
+  const std::size_t place = is_file ? 1 : 0;
+  ask.args[place] = range.begin;
+  ask.args[place + 1] = range.end - range.begin;
+  const auto mapped = session.call(*at.peer, ask);
+  if (!mapped) return fail(mapped.error());
+  at.id = (*mapped)[0];
+  if (is_file) at.handle = (*mapped)[1];
+  return {};
 }
 
 // What can't be told to the cell any more ends with the session there.
-void MappingImpl::end_at(SessionImpl& session, Peer& peer, std::uint64_t id,
-                         std::uint64_t handle) {
-  (void)session.call(peer, {.op = GateOp::view_unmap, .args = {id}});
-  if (handle != 0) (void)session.call(peer, {.op = GateOp::file_close, .args = {handle}});
+void MappingImpl::end_at(SessionImpl& session, const ViewAt& at) {
+  if (at.id == 0) return;
+  (void)session.call(*at.peer, {.op = GateOp::view_unmap, .args = {at.id}});
+  if (at.handle == 0) return;
+  (void)session.call(*at.peer, {.op = GateOp::file_close, .args = {at.handle}});
 }
 
 MappingImpl::~MappingImpl() {
   // A child of fork has neither the memory nor the session.
   if (session_->membership().process != known_process()) return;
   const std::uint64_t begin_of_view = view_->begin;
-  Peer& peer = *view_->peer;
-  const std::uint64_t id = view_->id;
-  const std::uint64_t handle = view_->handle;
+  const ViewAt at = *view_;
+  const ViewAt source = view_->source != nullptr ? *view_->source : ViewAt{};
   session_->views().leave(view_);
-  end_at(*session_, peer, id, handle);
+  end_at(*session_, at);
+  end_at(*session_, source);
   session_->views().free(begin_of_view);
 }
 
@@ -138,6 +148,7 @@ Result<void> MappingImpl::populate(std::uint64_t offset, std::uint64_t length) {
   if (auto usable = check(offset, length); !usable) return usable;
   const std::uint64_t end = begin() + offset + length;
   const bool is_store = view_->writable && view_->handle == 0;
+  std::vector<std::byte> room(view_->source != nullptr ? view_block_bytes : 0);
   // A touch brings in its block, but for pages that find no frame, or are lost: these are touched
   // each by itself, and say why.
   std::uint32_t there = 0;
@@ -146,9 +157,9 @@ Result<void> MappingImpl::populate(std::uint64_t offset, std::uint64_t length) {
     if (at % view_block_bytes == 0) there = 0;
     if ((there >> (at % view_block_bytes / page_bytes) & 1) != 0) continue;
     const Fault touch{.address = std::max(at, begin() + offset), .is_store = is_store};
-    if (auto done = session_->views().serve(*session_, touch, &there); !done) return done;
+    if (auto done = session_->views().serve(*session_, touch, room, &there); !done) return done;
     // Of a file only what is cached already comes with it.
-    if (view_->handle != 0) there = ~std::uint32_t{0};
+    if (view_->handle != 0 || view_->source != nullptr) there = ~std::uint32_t{0};
   }
   return {};
 }
@@ -156,7 +167,7 @@ Result<void> MappingImpl::populate(std::uint64_t offset, std::uint64_t length) {
 // The whole file: what is dirty of it is not more than what is to be written sooner or later.
 Result<void> MappingImpl::sync(std::uint64_t offset, std::uint64_t length) {
   if (auto usable = check(offset, length); !usable) return usable;
-  if (view_->handle == 0) return {};
+  if (view_->handle == 0 || view_->is_private) return {};
   const auto done =
       call_opened(*session_, *view_->peer, {.op = GateOp::file_sync, .args = {view_->handle}});
   if (!done) return fail(done.error());

@@ -15,12 +15,16 @@ class MappingImpl {
   // Errors: see Session::map_anonymous.
   static Result<std::unique_ptr<MappingImpl>> anonymous(std::shared_ptr<SessionImpl> session,
                                                         std::uint64_t bytes);
-  // Of a file that is open at that peer, shared; `first` is a page of the file. Errors: see
-  // File::mmap.
-  static Result<std::unique_ptr<MappingImpl>> shared(std::shared_ptr<SessionImpl> session,
-                                                     Peer* peer, std::uint64_t handle,
-                                                     std::uint64_t bytes, std::uint64_t first,
-                                                     bool writable);
+  // Of a file that is open at `file`, with that handle. Errors: see File::mmap.
+  struct FileRange {
+    ViewAt file;
+    std::uint64_t first_page = 0;
+    std::uint64_t bytes = 0;
+    bool writable = false;
+    bool is_private = false;
+  };
+  static Result<std::unique_ptr<MappingImpl>> of_file(std::shared_ptr<SessionImpl> session,
+                                                      const FileRange& range);
   ~MappingImpl();
   MappingImpl(const MappingImpl&) = delete;
   MappingImpl& operator=(const MappingImpl&) = delete;
@@ -34,7 +38,9 @@ class MappingImpl {
   static Result<std::unique_ptr<MappingImpl>> make(std::shared_ptr<SessionImpl> session,
                                                    std::unique_ptr<MappedView> view,
                                                    std::uint64_t bytes, GateCall ask);
-  static void end_at(SessionImpl& session, Peer& peer, std::uint64_t id, std::uint64_t handle);
+  static Result<void> map_at(SessionImpl& session, const MappedView& range, ViewAt& at,
+                             GateCall ask);
+  static void end_at(SessionImpl& session, const ViewAt& at);
   Result<void> check(std::uint64_t offset, std::uint64_t length) const;
   MappingImpl(std::shared_ptr<SessionImpl> session, MappedView* view, std::uint64_t bytes)
       : session_(std::move(session)), view_(view), bytes_(bytes) {}

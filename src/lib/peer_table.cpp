@@ -13,6 +13,7 @@ namespace hive::lib {
 PeerTable::PeerTable(const Membership& membership, CallState& state, std::unique_ptr<Peer> own)
     : membership_(membership), state_(state) {
   const std::scoped_lock lock(mutex_);
+  state_.views.use_own(own.get());
   enter_locked(std::move(own));
 }
 

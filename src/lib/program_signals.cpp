@@ -128,12 +128,12 @@ void give_back_to_program() noexcept {
   }
 }
 
-void pass_to_program(int signal, siginfo_t* info, void* ucontext) noexcept {
+void pass_to_program(int signal, siginfo_t* info, void* ucontext, bool comes_again) noexcept {
   const struct sigaction action = program_action(signal, ucontext);
   const bool sent = info->si_code <= 0;  // by a process, not by the processor
   if (action.sa_handler == SIG_IGN && sent) return;
   if (action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) {
-    if (sent) die_of(signal);
+    if (sent || !comes_again) die_of(signal);
     // The instruction faults again and ends the process, with a true core dump.
     set_default(signal);
     return;

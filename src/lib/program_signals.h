@@ -25,8 +25,10 @@ void give_back_to_program() noexcept;
 
 // To be called by our handler: does what the program's action says about this signal. Returns when
 // the program's handler does, or, when the default action is to end the process, so that the fault
-// is raised again and ends it. Async-signal-safe.
-void pass_to_program(int signal, siginfo_t* info, void* ucontext) noexcept;
+// is raised again and ends it. `comes_again`: false for a signal that is another than the
+// processor's, which ends the process here. Async-signal-safe.
+void pass_to_program(int signal, siginfo_t* info, void* ucontext,
+                     bool comes_again = true) noexcept;
 
 // Ends the process by the default action of the signal. Async-signal-safe.
 [[noreturn]] void die_of(int signal) noexcept;

@@ -73,6 +73,9 @@ void ViewTable::free(std::uint64_t begin) {
 
 Result<MappedView*> ViewTable::enter(std::unique_ptr<MappedView> view) {
   const std::scoped_lock lock(mutex_);
+  if (view->source != nullptr && rooms_ == nullptr) {
+    rooms_ = std::make_unique_for_overwrite<PageRoom[]>(block_locks);
+  }
   for (std::size_t i = 0; i < views_.size(); ++i) {
     if (views_[i].load(std::memory_order_relaxed) != nullptr) continue;
     views_[i].store(view.get(), std::memory_order_release);
@@ -88,7 +91,7 @@ void ViewTable::leave(MappedView* view) {
     if (place.load(std::memory_order_relaxed) == view) place.store(nullptr);
   }
   wait_for_blocks();
-  if (!view->gone.load()) machine::Fence::hide(view->begin, view->end - view->begin);
+  if (!view->hidden) machine::Fence::hide(view->begin, view->end - view->begin);
   delete view;
 }
 
@@ -96,10 +99,68 @@ void ViewTable::hide_all_of(const Peer* peer) {
   const std::scoped_lock lock(mutex_);
   for (auto& place : views_) {
     MappedView* const view = place.load(std::memory_order_relaxed);
-    if (view == nullptr || view->peer != peer || view->gone.exchange(true)) continue;
-    wait_for_blocks();
-    machine::Fence::hide(view->begin, view->end - view->begin);
+    if (view == nullptr || view->hidden) continue;
+    ViewSource* const source = view->source.get();
+    // What covers the views of others is of our own cell.
+    if (peer == own_ || view->peer == peer) {
+      if (view->gone.exchange(true) && peer != own_) continue;
+      wait_for_blocks();
+      cover(*view, peer != own_);
+    } else if (source != nullptr && source->peer == peer && !source->gone.exchange(true)) {
+      wait_for_blocks();
+      cover_source(*view);
+    }
   }
+}
+
+Result<void> ViewTable::show_nothing(Peer& peer, std::uint64_t begin, std::uint64_t end,
+                                     bool writable) const {
+  const PeerUse use(&peer);
+  if (!use) return fail(Code::cell_down, cause_cell_failed, peer.cell());
+  Result<void> done;
+  for (std::uint64_t at = begin; at < end && done; at += layout_.user_bytes) {
+    const std::uint64_t bytes = std::min(layout_.user_bytes, end - at);
+    const auto pages = static_cast<std::uint32_t>(bytes / page_bytes);
+    done = use->fence().show(at, {0, pages}, writable);
+  }
+  return done;
+}
+
+void ViewTable::cover(MappedView& view, bool own_is_there) const {
+  if (own_is_there && own_ != nullptr &&
+      show_nothing(*own_, view.begin, view.end, view.writable)) {
+    return;
+  }
+  machine::Fence::hide(view.begin, view.end - view.begin);
+  view.hidden = true;
+}
+
+// All but the copies. Without its source a block of which no page is a copy stays so; one that has
+// some may still be worked on.
+void ViewTable::cover_source(const MappedView& view) {
+  std::uint64_t first = 0;
+  const auto cover_until = [&](std::uint64_t page) {
+    const std::uint64_t begin = view.begin + first * page_bytes;
+    const std::uint64_t end = view.begin + page * page_bytes;
+    first = page;
+    if (begin < end && !show_nothing(*own_, begin, end, view.writable)) {
+      machine::Fence::hide(begin, end - begin);
+    }
+  };
+  const std::uint64_t pages = (view.end - view.begin) / page_bytes;
+  for (std::uint64_t block = 0; block < pages; block += view_block_pages) {
+    const auto copied = view.source->copied_of(block);
+    if (copied.load(std::memory_order_relaxed) == 0) continue;
+    const BlockLock lock(*this, view.begin + block * page_bytes);
+    const std::uint64_t end = std::min<std::uint64_t>(block + view_block_pages, pages);
+    for (std::uint64_t page = block; page < end; ++page) {
+      if ((copied.load(std::memory_order_relaxed) >> (page - block) & 1) == 0) continue;
+      cover_until(page);
+      first = page + 1;
+    }
+    cover_until(end);
+  }
+  cover_until(pages);
 }
 
 // Whoever looks a view up does so with its block.
@@ -117,7 +178,7 @@ MappedView* ViewTable::find(std::uint64_t address) const noexcept {
 }
 
 Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault,
-                              std::uint32_t* there) noexcept {
+                              std::span<std::byte> room, std::uint32_t* there) noexcept {
   const BlockLock lock(*this, fault.address);
   const MappedView* const view = find(fault.address);
   if (view == nullptr || (fault.is_store && !view->writable)) {
@@ -127,7 +188,8 @@ Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault,
   if (view->gone.load()) return fail(Code::cell_down, cause_cell_failed, view->peer->cell());
   const Patience patience;
   while (true) {
-    auto done = bring_in(session, *view, fault, there);
+    auto done = view->source == nullptr ? bring_in(session, *view, fault, there)
+                                        : bring_in_private(session, *view, fault, room);
     if (done || !patience.allows(done.error().code)) return done;
     static const std::atomic<std::uint32_t> never{0};
     futex_wait(&never, 0, now_ns() + patience_pause_ns);
@@ -163,47 +225,59 @@ Result<void> each_run(const machine::Layout& layout, CellId cell, std::uint64_t 
 Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
                                  const Fault& fault, std::uint32_t* there) const noexcept {
   const std::uint64_t page = (fault.address - view.begin) / page_bytes;
-  const std::uint64_t block = page / view_block_pages * view_block_pages;
-  ViewFrames frames{};
   const bool is_file = view.handle != 0;
   if (is_file && !fault.is_store) {
     // Where the mapping itself is what keeps a page closed until the home has closed it.
     const PeerUse use(view.peer);
-    const std::uint64_t end = std::min(view.begin + (block + view_block_pages) * page_bytes,
-                                       view.end);
-    const std::uint64_t first = view.begin + block * page_bytes;
+    const std::uint64_t first =
+        view.begin + page / view_block_pages * view_block_pages * page_bytes;
+    const std::uint64_t end = std::min(first + view_block_bytes, view.end);
     if (use) (void)use->fence().let_stores(first, end - first, false);
   }
-  GateCall ask{.op = is_file ? GateOp::file_fault : GateOp::view_fault,
-               .args = {view.id, page, fault.is_store ? 1U : 0U, view.handle},
-               .answer = std::as_writable_bytes(std::span(frames))};
-  if (is_file) ask.deadline_ns = deadline_in(file_call_timeout_ns);
-  const auto named = session.call(*view.peer, ask);
+  GateCall call{.op = is_file ? GateOp::file_fault : GateOp::view_fault,
+                .args = {view.id, page, fault.is_store ? 1U : 0U, view.handle}};
+  if (is_file) call.deadline_ns = deadline_in(file_call_timeout_ns);
+  return ask_and_show(session, view, fault,
+                      {.at = view, .call = call, .writable = view.writable, .there = there});
+}
+
+Result<void> ViewTable::ask_and_show(SessionImpl& session, const MappedView& view,
+                                     const Fault& fault, Asked asked) const noexcept {
+  const std::uint64_t page = (fault.address - view.begin) / page_bytes;
+  const std::uint64_t block = page / view_block_pages * view_block_pages;
+  ViewFrames frames{};
+  asked.call.answer = std::as_writable_bytes(std::span(frames));
+  const auto named = session.call(*asked.at.peer, asked.call);
   if (!named) return fail(named.error());
-  for (std::uint32_t i = 0; there != nullptr && i < view_block_pages; ++i) {
-    if (frames[i] != 0) *there |= 1U << i;
+  for (std::uint32_t i = 0; asked.there != nullptr && i < view_block_pages; ++i) {
+    if (frames[i] != 0) *asked.there |= 1U << i;
   }
   const std::uint64_t pages = (view.end - view.begin) / page_bytes - block;
   const std::uint64_t inside =
       pages >= view_block_pages ? (1U << view_block_pages) - 1 : (1U << pages) - 1;
-  const std::uint64_t show = (*named)[0] & inside;
-  const PeerUse use(view.peer);
-  if (!use) return fail(Code::cell_down, cause_cell_failed, view.peer->cell());
+  const std::uint64_t show = (*named)[0] & inside & ~std::uint64_t{asked.others};
+  if (asked.copies) {
+    asked.copies->fetch_or(static_cast<std::uint16_t>(show), std::memory_order_relaxed);
+    if ((asked.copies->load(std::memory_order_relaxed) >> (page - block) & 1) == 0) {
+      return fail(Code::corrupt, cause_bad_reply, asked.at.peer->cell());
+    }
+  }
+  const PeerUse use(asked.at.peer);
+  if (!use) return fail(Code::cell_down, cause_cell_failed, asked.at.peer->cell());
   const std::uint64_t begin = view.begin + block * page_bytes;
   const auto let_store = [&]() -> Result<void> {
     if (!fault.is_store) return {};
     return use->fence().let_stores(view.begin + page * page_bytes, page_bytes, true);
   };
   if (show == 0) return let_store();
-  const auto each = [&](auto call) {
-    return each_run(layout_, view.peer->cell(), show, frames, call);
-  };
-  auto done = each([&](std::uint32_t first, machine::PageRange run) {
-    return use->fence().show(begin + first * page_bytes, run, view.writable);
-  });
+  auto done = each_run(layout_, asked.at.peer->cell(), show, frames,
+                       [&](std::uint32_t first, machine::PageRange run) {
+                         return use->fence().show(begin + first * page_bytes, run,
+                                                  asked.writable);
+                       });
   if (!done) return done;
   const auto given =
-      session.call(*view.peer, {.op = GateOp::view_give, .args = {view.id, page}});
+      session.call(*asked.at.peer, {.op = GateOp::view_give, .args = {asked.at.id, page}});
   if (!given) return fail(given.error());
   return let_store();
 }

@@ -78,14 +78,17 @@ enum class GateOp : std::uint16_t {
   file_space,      // -> bytes, bytes that are free
   // Views (hive/mapping.h): addresses of the task at which single frames lie side by side. Pages
   // count from the beginning of the view; a fault is about the aligned block around the page.
-  view_map,    // args: address, bytes -> view, of anonymous memory
+  view_map,    // args: address, bytes, copies -> view, of anonymous memory. Copies: a page is
+               // there only once it was copied; may lie over a view of a file for reading
   view_unmap,  // args: view
-  view_fault,  // args: view, page, is_store -> bit i: page i of the block is to be shown, then
-               // view_give is next, else all is done; data: ViewFrames
+  view_fault,  // args: view, page, is_store, pages (bit i: page i of the block) to be copied if
+               // they are not yet; their content, one after the other -> bit i: page i is to be
+               // shown, then view_give is next, else all is done; data: ViewFrames
   view_give,   // args: view, page: they are shown now
   file_map,    // args: handle, address, bytes, first page of the file, writable -> view, handle
                // of its own, which file_close ends and file_sync syncs after view_unmap
-  file_fault,  // args: as view_fault, handle of the view
+  file_fault,  // args: view, page, is_store, handle of the view, pages (bit i: page i of the
+               // block) that are copies and not to be touched -> as view_fault
   count_       // number of operations
 };
 
@@ -139,7 +142,7 @@ struct GateReplies {
 // each entry of the cell's page table (pages.h), modulo their number, with the `sweep` that it saw
 // there. Nothing takes memory before it is used.
 inline constexpr std::uint64_t gate_data_offset = 8192;
-inline constexpr std::uint64_t gate_data_bytes = 64 << 10;   // of each slot
+inline constexpr std::uint64_t gate_data_bytes = 64 << 10;   // of each slot; a block of a view
 inline constexpr std::uint64_t gate_store_bytes_max = 4096;  // of a segment_store
 // Data of an answer: whole pages, and with its head a power of two.
 inline constexpr std::uint64_t gate_answer_bytes_max = 60 << 10;

@@ -118,7 +118,7 @@ class AwayTest : public HomeTest {
     }
     // The two halves of a fault. The first says whether there is a second one.
     Result<bool> begin_touch(std::uint64_t p) {
-      const auto block = test_.home->fault_view(client_.id, view_, p);
+      const auto block = test_.home->fault_view(client_.id, view_, {.page = p});
       if (!block) return fail(block.error());
       if (block->show == 0) return false;
       for (std::uint32_t i = 0; i < proto::view_block_pages; ++i) {

@@ -81,12 +81,11 @@ class BorrowTest : public CacheTest {
   }
   // Pages in borrowed frames, of that lender or of any.
   std::uint64_t borrowed_pages(FileNumber file, std::uint32_t pages, CellId of = -1) {
-    const CarefulReader reader(layout, self);
     std::uint64_t count = 0;
     for (std::uint32_t p = 0; p < pages; ++p) {
-      const auto found = find_cached(reader, cache->table_address(), node_frames, file, p);
-      const bool is_there = found && *found && (*found)->home != self;
-      count += is_there && (of < 0 || (*found)->home == of) ? 1 : 0;
+      const auto found = find_page(file, p);
+      const bool is_there = found && found->memory_home != self;
+      count += is_there && (of < 0 || found->memory_home == of) ? 1 : 0;
     }
     return count;
   }

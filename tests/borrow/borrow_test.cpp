@@ -8,7 +8,13 @@ namespace {
 constexpr std::uint32_t frames = 128;
 constexpr std::uint32_t too_many = 192;  // pages: one and a half times the node
 
-class BorrowingTest : public BorrowTest {};
+class BorrowingTest : public BorrowTest {
+ protected:
+  bool is_borrowed(FileNumber file, std::uint32_t number) {
+    const auto place = find_page(file, number);
+    return place && place->memory_home != self;
+  }
+};
 
 TEST_F(BorrowingTest, AWorkingSetThatDoesNotFitTheNodeIsCachedInBorrowedFrames) {
   start_cells(frames, 2);
@@ -75,6 +81,53 @@ TEST_F(BorrowingTest, FramesThatNobodyUsesGoBack) {
   }));
   EXPECT_TRUE(wait_for([&] { return borrowed->counts().borrowed == 0; }));
   EXPECT_EQ(read_all(*content, 0, too_many * page), pattern(too_many * page, 7));
+}
+
+TEST_F(BorrowingTest, APageThatIsToBeMappedComesIntoAFrameOfTheNode) {
+  start_cells(frames, 2);
+  const auto content = read_until_it_fits(7, too_many);
+  std::uint32_t moved = 0;
+  for (std::uint32_t p = 0; p < too_many; ++p) {
+    if (!is_borrowed(7, p)) continue;
+    ++moved;
+    const auto held = content->hold(p, p, 1);
+    ASSERT_TRUE(held) << held.error().message();
+    ASSERT_EQ(held->size(), 1U);
+    EXPECT_EQ(held->front().page, p);
+    ASSERT_LT(held->front().frame, frames);
+    Bytes bytes(page);
+    ASSERT_TRUE(memory->read(held->front().frame * page, bytes));
+    EXPECT_EQ(bytes, part(pattern(too_many * page, 7), p * page, page));
+    EXPECT_TRUE(home->check_cached(*held, 0, true)) << "its home knows what it holds";
+    EXPECT_FALSE(is_borrowed(7, p));
+  }
+  EXPECT_GT(moved, 0U);
+  expect_sound();
+}
+
+TEST_F(BorrowingTest, APageThatIsToBeMappedIsWrittenBackFirstAndElseStaysWhereItIs) {
+  start_cells(frames, 1);
+  const auto content = open(7);
+  ASSERT_TRUE(content->truncate(4 * page));
+  const auto segment = make_segment("all", frames);
+  ASSERT_TRUE(segment);
+  ASSERT_TRUE(write_all(*content, page, pattern(page, 9)));
+  ASSERT_TRUE(is_borrowed(7, 1));
+  disk(7)->refuse(DiskCall::pwrite, EIO);
+  EXPECT_EQ(errno_of(content->hold(1, 0, 4)), EIO);
+  EXPECT_EQ(read_all(*content, page, page), pattern(page, 9));
+  disk(7)->refuse_nothing();
+  EXPECT_EQ(errno_of(content->hold(1, 0, 4)), ENOMEM) << "segments have all of the node";
+  EXPECT_EQ(part(disk(7)->written(), page, page), pattern(page, 9));
+  ASSERT_TRUE(home->close_segment(client, segment->id));
+  const auto held = content->hold(1, 0, 4);
+  ASSERT_TRUE(held) << held.error().message();
+  Bytes bytes(page);
+  for (const HeldFrame& h : *held) {
+    ASSERT_LT(h.frame, frames);
+    ASSERT_TRUE(memory->read(h.frame * page, bytes));
+    EXPECT_EQ(bytes, h.page == 1 ? pattern(page, 9) : Bytes(page));
+  }
 }
 
 TEST_F(BorrowingTest, AFileThatGoesTakesItsBorrowedFramesAlong) {

@@ -15,9 +15,8 @@ class LossTest : public BorrowTest {
   std::optional<std::uint32_t> make_dirty_at(FileContent& content, FileNumber number,
                                              CellId lender) {
     for (std::uint32_t p = 0; p < too_many; ++p) {
-      const CarefulReader reader(layout, self);
-      const auto found = find_cached(reader, cache->table_address(), node_frames, number, p);
-      if (!found || !*found || (*found)->home != lender) continue;
+      const auto found = find_page(number, p);
+      if (!found || found->memory_home != lender) continue;
       EXPECT_TRUE(write_all(content, p * page, pattern(page, 99)));
       return p;
     }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/safe_copy.h"
 #include "cell/files/page_cache.h"
 #include "cell/home/home.h"
+#include "lib/page_finder.h"
 #include "mapped_node.h"
 #include "disk_file.h"
 #include "memory_frames.h"
@@ -132,6 +134,14 @@ class CacheTest : public ::testing::Test {
     }
     out.resize(done);
     return out;
+  }
+  // As a task looks it up.
+  lib::PageFinder published() const {
+    return {layout, self, {cache->table_address(), home->first_pfdat()}};
+  }
+  std::optional<proto::PageEntry> find_page(FileNumber file, std::uint32_t number) const {
+    const auto found = published().find(file, number);
+    return found ? std::optional(found->entry) : std::nullopt;
   }
   Result<SegmentView> make_segment(const std::string& name, std::uint32_t pages) const {
     return home->create_segment(client, name, pages * page, false);

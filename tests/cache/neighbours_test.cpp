@@ -2,11 +2,9 @@
 // the rules were left out.
 
 #include <atomic>
-#include <cstddef>
 #include <thread>
 
 #include "cache_fixture.h"
-#include "cell/careful/careful.h"
 
 namespace hive::cell::test {
 namespace {
@@ -23,21 +21,13 @@ Bytes stamped(FileNumber file, std::uint32_t number, std::uint64_t version = 0) 
 
 class Neighbours : public CacheTest {
  protected:
-  // The first step of a read in place.
-  std::optional<CachedPlace> find(FileNumber file, std::uint32_t number) {
-    const auto found = find_cached(reader, cache->table_address(), node_frames, file, number);
-    EXPECT_TRUE(found || found.error().code == Code::busy) << found.error().message();
-    return found ? *found : std::nullopt;
-  }
   std::uint64_t sequence_of(std::uint32_t frame) {
-    const std::uint64_t at = home->root()->pfdats + sizeof(PfdatTable) + frame * sizeof(Pfdat) +
-                             offsetof(Pfdat, sequence);
-    const auto sequence = reader.read_raw<std::uint64_t>(at);
-    EXPECT_TRUE(sequence);
-    return *sequence;
+    std::uint64_t sequence = 1;
+    EXPECT_TRUE(published().load_sequence(frame, sequence));
+    return sequence;
   }
-  // The others: load the number, copy, load it again.
-  std::optional<Bytes> copy(const CachedPlace& place) {
+  // A read in place once the page is found: load the number, copy, load it again.
+  std::optional<Bytes> copy(const proto::PageEntry& place) {
     if (sequence_of(place.frame) != place.sequence) return std::nullopt;
     std::atomic_thread_fence(std::memory_order_seq_cst);
     Bytes bytes(page);
@@ -59,7 +49,7 @@ class Neighbours : public CacheTest {
                .sabotage = sabotage});
     const auto file = open(7);
     fill(*file, 7, 8);
-    const auto place = find(7, 3);
+    const auto place = find_page(7, 3);
     EXPECT_TRUE(place);
     EXPECT_EQ(copy(*place), stamped(7, 3));
     int wrong = 0;
@@ -73,8 +63,6 @@ class Neighbours : public CacheTest {
     EXPECT_FALSE(copy(*place)) << "the frame was reused";
     return wrong;
   }
-
-  CarefulReader reader{machine::make_layout(2, 64 * page), self};
 };
 
 TEST_F(Neighbours, FindWhatIsCachedAndNothingElse) {
@@ -82,24 +70,24 @@ TEST_F(Neighbours, FindWhatIsCachedAndNothingElse) {
   const auto file = open(7);
   fill(*file, 7, 20);
   for (std::uint32_t p = 0; p < 20; ++p) {
-    const auto place = find(7, p);
+    const auto place = find_page(7, p);
     ASSERT_TRUE(place) << p;
     EXPECT_EQ(copy(*place), stamped(7, p));
-    EXPECT_FALSE(find(8, p));
+    EXPECT_FALSE(find_page(8, p));
   }
-  EXPECT_FALSE(find(7, 20));
-  const auto cut = *find(7, 10);
+  EXPECT_FALSE(find_page(7, 20));
+  const auto cut = *find_page(7, 10);
   ASSERT_TRUE(file->truncate(5 * page));
-  EXPECT_FALSE(find(7, 10));
+  EXPECT_FALSE(find_page(7, 10));
   EXPECT_FALSE(copy(cut)) << "who has looked it up before does not believe it";
-  EXPECT_TRUE(find(7, 4));
+  EXPECT_TRUE(find_page(7, 4));
 }
 
 TEST_F(Neighbours, APfdatSaysWhichPageTheFrameHolds) {
   start(64);
   const auto file = open(7);
   fill(*file, 7, 3);
-  const auto place = *find(7, 2);
+  const auto place = *find_page(7, 2);
   const auto* table = reinterpret_cast<const PfdatTable*>(home->root()->pfdats);
   EXPECT_EQ(table->at(place.frame).state.load(), FrameState::cached);
   EXPECT_EQ(table->at(place.frame).owner.load(), 7U);
@@ -112,17 +100,46 @@ TEST_F(Neighbours, ACorruptTableIsAnErrorAndNoTrap) {
   const auto file = open(7);
   fill(*file, 7, 1);
   auto* head = reinterpret_cast<CacheTableHead*>(cache->table_address());
-  head->buckets *= 2;
-  EXPECT_EQ(find_cached(reader, cache->table_address(), node_frames, 7, 0).error().code,
-            Code::corrupt);
-  head->buckets /= 2;
+  const std::uint32_t bucket_count = head->buckets;
+  const std::uint32_t frame_count = head->frames;
+  for (const std::uint32_t wrong : {0U, bucket_count * 3, 1U << 31}) {
+    head->buckets = wrong;
+    EXPECT_FALSE(find_page(7, 0)) << wrong << " buckets";
+  }
+  head->buckets = bucket_count;
+  for (const std::uint32_t wrong : {0U, frame_count - 1, 1U << 31}) {
+    head->frames = wrong;
+    EXPECT_FALSE(find_page(7, 0)) << wrong << " frames";
+  }
+  head->frames = frame_count;
+  const std::uint32_t type = head->tag.type;
+  head->tag.type = 0;
+  EXPECT_FALSE(find_page(7, 0));
+  head->tag.type = type;
   auto* buckets = reinterpret_cast<CacheBucket*>(head + 1);
   std::vector<std::uint32_t> kept;
-  for (std::uint32_t i = 0; i < head->buckets; ++i) kept.push_back(buckets[i].exchange(1 << 30));
-  EXPECT_EQ(find_cached(reader, cache->table_address(), node_frames, 7, 0).error().code,
-            Code::corrupt);
-  for (std::uint32_t i = 0; i < head->buckets; ++i) buckets[i] = kept[i];
-  EXPECT_TRUE(find(7, 0));
+  for (std::uint32_t i = 0; i < bucket_count; ++i) kept.push_back(buckets[i].exchange(1 << 30));
+  EXPECT_FALSE(find_page(7, 0));
+  for (std::uint32_t i = 0; i < bucket_count; ++i) buckets[i] = kept[i];
+  const auto place = find_page(7, 0);
+  ASSERT_TRUE(place);
+  // A chain that goes round.
+  auto* entries = reinterpret_cast<proto::PublishedEntry*>(
+      cache->table_address() + proto::page_entry_offset(bucket_count, 0));
+  proto::PageEntry& entry = entries[place->frame].entry;
+  const proto::PageEntry sound = entry;
+  entry.next = place->frame;
+  entry.page = 1;
+  EXPECT_FALSE(find_page(7, 0));
+  entry = sound;
+  // Frames and cells that there are not.
+  entry.frame = node_frames;
+  EXPECT_FALSE(find_page(7, 0));
+  entry = sound;
+  entry.memory_home = 2;
+  EXPECT_FALSE(find_page(7, 0));
+  entry = sound;
+  EXPECT_TRUE(find_page(7, 0));
 }
 
 TEST_F(Neighbours, NeverTakeOnePageForAnotherWhateverIsReclaimedMeanwhile) {
@@ -148,7 +165,7 @@ TEST_F(Neighbours, NeverTakeOnePageForAnotherWhateverIsReclaimedMeanwhile) {
   while (found < 2000) {
     const FileNumber number = 7 + random() % 2;
     const auto p = static_cast<std::uint32_t>(random() % file_pages);
-    const auto place = find(number, p);
+    const auto place = find_page(number, p);
     if (!place) continue;
     const auto bytes = copy(*place);
     if (!bytes) continue;

@@ -29,17 +29,14 @@ class Readers : public CacheTest {
   std::set<std::uint32_t> cached_pages(FileNumber file, std::uint32_t pages) {
     std::set<std::uint32_t> found;
     for (std::uint32_t p = 0; p < pages; ++p) {
-      const auto place = find_cached(CarefulReader(layout, self), cache->table_address(),
-                                     node_frames, file, p);
-      if (place && *place) found.insert(p);
+      if (find_page(file, p)) found.insert(p);
     }
     return found;
   }
   std::uint32_t frame_of(FileNumber file, std::uint32_t number) {
-    const auto place = find_cached(CarefulReader(layout, self), cache->table_address(),
-                                   node_frames, file, number);
-    EXPECT_TRUE(place && *place);
-    return (*place)->frame;
+    const auto place = find_page(file, number);
+    EXPECT_TRUE(place);
+    return place->frame;
   }
 };
 

@@ -161,7 +161,8 @@ class Judge(unittest.TestCase):
         self.evidence["fault"] = {"number": 4, "kind": "corrupt-live-set", "targets": [1],
                                   "delay_us": 1, "seed": 1}
         self.logs["worker1"] += ["300 locking 0 1", "400 locked 0 1",
-                                 "450 error put_pair 0 1 cell_down 0 -1"]
+                                 "450 error put_pair 0 1 cell_down 0 -1",
+                                 "460 taking 2 1", "470 error queue 2 1 cell_down 2 -1"]
         self.logs["worker0"] += ["2000 locking 0 1", "2100 broken 0 1"]
         self.assertEqual(self.judge(), set())
         self.logs["worker2"] += ["300 error open 0 1 cell_down 0 2"]

@@ -5,6 +5,7 @@
 
 #include "cell/files/page_cache.h"
 #include "fenced_home.h"
+#include "lib/page_finder.h"
 
 namespace hive::cell::test {
 namespace {
@@ -63,10 +64,11 @@ class FencedCache : public FencedHome {
   }
   // As who looks it up in the published table.
   std::optional<HeldFrame> find(FileNumber number, std::uint32_t file_page) {
-    const CarefulReader reader(layout, self);
-    const auto found = find_cached(reader, cache->table_address(), pages, number, file_page);
-    if (!found || !*found) return std::nullopt;
-    return HeldFrame{(*found)->frame, file_page, number, (*found)->sequence};
+    const lib::PageFinder published(layout, self,
+                                    {cache->table_address(), home->first_pfdat()});
+    const auto found = published.find(number, file_page);
+    if (!found) return std::nullopt;
+    return HeldFrame{found->entry.frame, file_page, number, found->entry.sequence};
   }
   Result<std::uint32_t> give(const Actor& actor, const HeldFrame& held) {
     return home->give_cached(actor.id, {&held, 1});

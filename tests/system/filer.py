@@ -86,6 +86,13 @@ class Filer:
     def touch(self, mapping, offset, store=False):
         return int(self.ask("touch", mapping, offset, int(store))[0])
 
+    def populate(self, mapping, offset, count):
+        self.ask("populate", mapping, offset, count)
+
+    def many(self, mapping, threads):
+        """Each changes a byte of its own in every page. How many bytes are wrong after that."""
+        return int(self.ask("many", mapping, threads)[0])
+
     def msync(self, mapping):
         self.ask("msync", mapping)
 

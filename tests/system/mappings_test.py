@@ -100,6 +100,8 @@ class Mappings(MappingTest):
                 (errno.EINVAL, a.map, fd, 0), (errno.EINVAL, a.map, fd, 10, mmap.PROT_READ, 100),
                 (errno.EINVAL, a.map, fd, 10, mmap.PROT_EXEC),
                 (errno.EINVAL, a.map, fd, 10, mmap.PROT_READ, 0, 0),
+                (errno.EINVAL, a.map, fd, 10, mmap.PROT_READ, 0, mmap.MAP_SHARED | mmap.MAP_PRIVATE),
+                (errno.EACCES, b.map, write_only, 10, WRITABLE, 0, mmap.MAP_PRIVATE),
                 (errno.ENODEV, a.map, a.open("/d"), 10), (errno.EINVAL, a.map, fd, 10, 1, -PAGE),
                 (errno.ENOMEM, a.map, fd, 1 << 60), (errno.EBADF, a.map, 999, 10)]:
             self.assert_errno(number, call, *arguments)

@@ -8,9 +8,6 @@
 namespace hive::cell {
 namespace {
 
-constexpr char bad_table[] = "the table of the cell's page cache is not what it was made";
-constexpr char bad_frame[] = "the page cache of the cell names a frame that there is not";
-
 using proto::page_bucket_offset;
 using proto::page_entry_offset;
 using proto::page_hash;
@@ -23,37 +20,6 @@ static_assert(offsetof(CacheTableHead, sweep) == offsetof(proto::PageTableHead, 
 static_assert(CacheTableHead::type == proto::PageTableHead::type);
 
 }  // namespace
-
-Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
-                                               std::uint32_t frames, FileNumber file,
-                                               std::uint32_t page) {
-  const auto head = reader.read<CacheTableHead>(table);
-  if (!head) return fail(head.error());
-  const std::uint32_t entries = (*head)->frames;
-  const bool is_possible =
-      entries == frames || entries == frames + borrowed_frames_max(frames);
-  if (!is_possible || (*head)->buckets != cache_buckets(entries)) return reader.reject(bad_table);
-  const std::uint32_t buckets = (*head)->buckets;
-  const auto first = reader.read_raw<std::uint32_t>(
-      table + page_bucket_offset(page_hash(file, page) & (buckets - 1)));
-  if (!first) return fail(first.error());
-  std::uint32_t frame = *first;
-  for (std::uint32_t i = 0; i < proto::page_chain_max && frame != no_frame; ++i) {
-    if (frame >= entries) return reader.reject(bad_frame);
-    const auto entry =
-        reader.read_changing<CacheEntry>(table + page_entry_offset(buckets, frame));
-    if (!entry) return fail(entry.error());
-    if (entry->file == file && entry->page == page) {
-      if (entry->sequence % 2 != 0) return std::nullopt;
-      const bool is_place =
-          entry->memory_home >= 0 && entry->memory_home < max_cells && entry->frame < frames;
-      if (!is_place) return reader.reject(bad_frame);
-      return CachedPlace{entry->frame, entry->sequence, entry->memory_home};
-    }
-    frame = entry->next;
-  }
-  return std::nullopt;
-}
 
 Result<CacheTable> CacheTable::create(TaggedHeap& heap, std::uint32_t frames, CellId self) {
   auto* head = heap.create_sized<CacheTableHead>(cache_table_bytes(frames));

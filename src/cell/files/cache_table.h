@@ -4,8 +4,8 @@
 //
 // There is one entry for each frame of the node, and behind them some for borrowed frames. An
 // entry says whose node its frame is of, and which it is there. Written
-// by the owner alone, one thread at a time. Others read it with find_cached(), by careful
-// reference; what they find is a hint: it holds if the pfdat of the frame has the same even
+// by the owner alone, one thread at a time. Others read it by careful reference (libhive's
+// PageFinder); what they find is a hint: it holds if the pfdat of the frame has the same even
 // sequence number before and after they copied the bytes. An entry is changed as a whole
 // (changing.h), so that no reader sees the file of one page with the number of another. A reader
 // that is led astray by a chain that changes under him finds nothing, or the entry of another
@@ -19,7 +19,6 @@
 
 #include <hive/error.h>
 #include "base/ids.h"
-#include "cell/careful/careful.h"
 #include "cell/careful/changing.h"
 #include "cell/files/content.h"
 #include "cell/heap/tagged_heap.h"
@@ -57,18 +56,6 @@ constexpr std::size_t cache_table_bytes(std::uint32_t frames) {
 
 // Borrowed frames that a cell has at most, if its node has so many.
 constexpr std::uint32_t borrowed_frames_max(std::uint32_t node_frames) { return node_frames; }
-
-struct CachedPlace {
-  std::uint32_t frame = 0;  // of the node of `home`
-  std::uint64_t sequence = 0;
-  CellId home = -1;  // the frame's memory home: not always the cell whose table this is
-};
-// Looks a page up in the table that lies at `table` in the memory of another cell, where each node
-// has so many frames. None: it is not there, as far as one can see without asking. Errors: those
-// of the reader.
-Result<std::optional<CachedPlace>> find_cached(const CarefulReader& reader, std::uint64_t table,
-                                               std::uint32_t frames, FileNumber file,
-                                               std::uint32_t page);
 
 // The owner's side. Not thread-safe.
 class CacheTable {

@@ -75,8 +75,12 @@ Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Ope
   const std::uint64_t begin = page / view_block_pages * view_block_pages;
   const auto first = part->first_page + static_cast<std::uint32_t>(begin);
   const auto touched = part->first_page + static_cast<std::uint32_t>(page);
-  const auto held = opened.content->hold(touched, first, view_block_pages, at_once);
+  auto held = opened.content->hold(touched, first, view_block_pages, at_once);
   if (!held) return fail(held.error());
+  // There the task has copies.
+  std::erase_if(*held, [&](const HeldFrame& h) {
+    return (request.arg(4) >> (h.page - first) & 1) != 0;
+  });
   if (request.arg(2) != 0) {
     const auto frame = std::ranges::find(*held, touched, &HeldFrame::page);
     if (frame == held->end()) return fail_errno(EAGAIN);

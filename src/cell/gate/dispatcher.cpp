@@ -1,5 +1,6 @@
 #include "cell/gate/dispatcher.h"
 
+#include <bit>
 #include <limits>
 #include <string>
 #include <vector>
@@ -126,12 +127,17 @@ Dispatcher::Call Dispatcher::call_views(Gate& gate, const TakenRequest& taken) {
   const auto& args = taken.request.args;
   const ClientId client = gate.client();
   switch (static_cast<GateOp>(taken.request.op)) {
-    case GateOp::view_map: return answer_of(home_.map_view(client, args[0], args[1]));
+    case GateOp::view_map: return answer_of(home_.map_view(client, args[0], args[1], args[2] != 0));
     case GateOp::view_unmap: return answer_of(home_.unmap_view(client, args[0]));
     case GateOp::view_give: return answer_of(home_.give_view(client, args[0], args[1]));
     default: break;
   }
-  const auto block = home_.fault_view(client, args[0], args[1]);
+  const std::uint64_t copied = args[3];
+  if (copied >> proto::view_block_pages != 0) return senseless();
+  std::vector<std::byte> content(std::popcount(copied) * machine::page_bytes);
+  if (!content.empty() && !gate.copy_data(taken.slot, content)) return senseless();
+  const ViewTouch touch{args[1], static_cast<std::uint32_t>(copied), content};
+  const auto block = home_.fault_view(client, args[0], touch);
   if (!block) return fail(block.error());
   return gate.view_answer(taken.slot, *block);
 }

@@ -305,7 +305,7 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
     std::vector<PageCalls::Ticket> tickets;
     for (std::uint32_t k = 0; k < view_block_pages; ++k) {
       if (block->away[k] == home::none || !recalled.contains(block->away[k])) continue;
-      home_.find_frames_locked(*block, k, k + 1, name.view);
+      home_.find_frames_locked(*block, bit(k), name.view);
       std::uint32_t to = block->frames[k];
       if (to != home::none) {
         tickets.push_back(home_.page_calls_.begin(0, {to, 1}, true));

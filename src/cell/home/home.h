@@ -15,9 +15,8 @@
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
-// Lock order: gate server, page cache, mutex_, borrowed frames, and each before the heap's own.
-// Outcomes of parked calls and log lines are delivered with mutex_ free; so is the page cache
-// called.
+// Lock order: gate server, page cache, mutex_, borrowed frames, heap. Outcomes of parked calls
+// and log lines are delivered, and the page cache is called, with mutex_ free.
 #pragma once
 
 #include <atomic>
@@ -33,7 +32,6 @@
 
 #include <hive/error.h>
 #include <hive/window.h>
-#include "base/time.h"
 #include "cell/frames/cache_frames.h"
 #include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
@@ -49,8 +47,6 @@
 #include "cell/home/sync_table.h"
 
 namespace hive::cell {
-
-class AwayPages;
 
 class Home final : public CacheFrames, public FrameLender {
  public:
@@ -143,13 +139,14 @@ class Home final : public CacheFrames, public FrameLender {
 
   // --- views: anonymous memory ----------------------------------------------------------------
   // Errors: bad_argument (no room for views is there, or something is mapped there), exhausted
-  // (too many).
-  Result<ViewId> map_view(ClientId client, std::uint64_t address, std::uint64_t bytes);
+  // (too many). Of `copies`, it may lie over a view of a file for reading.
+  Result<ViewId> map_view(ClientId client, std::uint64_t address, std::uint64_t bytes,
+                          bool copies = false);
   // Its memory is gone.
   Result<void> unmap_view(ClientId client, ViewId view);
   // Finds frames for the block around the page, at least for that page, and brings in what is
-  // shown already. Errors: exhausted (no memory is left), lost (with the lender), busy, host.
-  Result<ViewBlock> fault_view(ClientId client, ViewId view, std::uint64_t page);
+  // shown already. Errors: exhausted, lost (with its lender), busy, host, bad_argument (no copy).
+  Result<ViewBlock> fault_view(ClientId client, ViewId view, const ViewTouch& touch);
   // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
   Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
   // --- views of files: by the file service, which knows who may --------------------------------
@@ -272,11 +269,13 @@ class Home final : public CacheFrames, public FrameLender {
 
   // home_views.cpp
   Result<home::ViewPlace> view_locked(ClientId client, ViewId view) const;
-  // Frames of a node for pages [first, end) of a block that have none.
-  void find_frames_locked(home::ViewPages& block, std::uint32_t first, std::uint32_t end,
-                          ViewId view);
+  // Frames of the node for those of these pages of a block (bit i: page i) that have none.
+  void find_frames_locked(home::ViewPages& block, std::uint32_t pages, ViewId view);
   std::optional<PageRange> last_frame(Lock& lock, bool comes_back);
-  void use_found_locked(const home::BlockName& name, std::uint32_t index, PageRange found);
+  Result<void> find_pages(Lock& lock, const home::BlockName& name, std::uint32_t touched,
+                          std::uint32_t wanted);
+  Result<void> fill_copies(Lock& lock, ClientId client, ViewId view,
+                           const home::ViewPages& before, const ViewTouch& touch);
   Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
                         std::uint64_t block);
   Result<ViewId> insert_view(ClientId client, std::uint64_t address, std::uint64_t bytes,

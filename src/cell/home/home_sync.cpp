@@ -72,19 +72,12 @@ Result<void> Home::queue_done(ClientId client, ObjectId object, std::uint64_t it
 
 void Home::queue_next(ClientId client, ObjectId object, std::uint64_t done_item,
                       std::uint64_t deadline_ns, SyncDone done) {
-  Outcomes out;
-  {
-    const Lock lock(mutex_);
-    const std::uint64_t now = parts_.now();
-    const auto finished = sync_.finish(client, object, done_item, out);
-    Waiter waiter{client, bounded(deadline_ns, now), std::move(done)};
-    if (finished) {
-      sync_.take(object, std::move(waiter), now, out);
-    } else {
-      out.add_failure(std::move(waiter.done), finished.error().code, finished.error().cause);
-    }
+  const auto finished = queue_done(client, object, done_item);
+  if (finished) {
+    queue_take(client, object, deadline_ns, std::move(done));
+  } else if (done) {
+    done(fail(finished.error()));
   }
-  out.deliver();
 }
 
 Result<QueueProgress> Home::queue_progress(ClientId client, ObjectId object) const {

@@ -1,6 +1,7 @@
 // Views of tasks: invariants 13 and 14 of home.h.
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <utility>
 
@@ -20,6 +21,17 @@ using proto::view_block_pages;
 namespace {
 
 constexpr int fault_attempts_max = 8;
+constexpr std::uint32_t all_of_block = (1U << view_block_pages) - 1;
+
+// Whether the page is a copy, or becomes one now.
+bool is_copied(const View& view, const ViewTouch& touch) {
+  const auto page = static_cast<std::uint32_t>(touch.page % view_block_pages);
+  const auto copied = static_cast<std::size_t>(std::popcount(touch.copied));
+  if (touch.copied > all_of_block || touch.content.size() != copied * page_bytes) return false;
+  if ((touch.copied >> page & 1) != 0) return true;
+  const auto block = view.blocks.find(touch.page / view_block_pages);
+  return block != view.blocks.end() && block->second.frames[page] != home::none;
+}
 
 }  // namespace
 
@@ -36,8 +48,9 @@ Result<home::ViewPlace> Home::view_locked(ClientId id, ViewId view) const {
   return home::ViewPlace{*client, &found->second};
 }
 
-Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes) {
-  return insert_view(id, address, bytes, {});
+Result<ViewId> Home::map_view(ClientId id, std::uint64_t address, std::uint64_t bytes,
+                              bool copies) {
+  return insert_view(id, address, bytes, {.copies = copies});
 }
 
 Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64_t bytes,
@@ -54,6 +67,7 @@ Result<ViewId> Home::insert_view(ClientId id, std::uint64_t address, std::uint64
   }
   const bool is_taken = std::ranges::any_of(views, [&](const auto& other) {
     const View& view = other.second;
+    if (part.copies && view.part.file != 0 && !view.part.writable) return false;
     return address < view.address + view.pages * page_bytes && view.address < address + bytes;
   });
   if (is_taken) return fail(Code::bad_argument, cause::senseless_request, parts_.self);
@@ -97,18 +111,18 @@ void Home::drop_views_locked(Client& client) {
   client.views.clear();
 }
 
-void Home::find_frames_locked(ViewPages& block, std::uint32_t first, std::uint32_t end,
-                              ViewId view) {
-  const auto has_none = [&](std::uint32_t i) {
-    return block.frames[i] == home::none && block.lost_with[i] < 0;
+void Home::find_frames_locked(ViewPages& block, std::uint32_t pages, ViewId view) {
+  const auto is_wanted = [&](std::uint32_t page) {
+    return page < view_block_pages && (pages >> page & 1) != 0 &&
+           block.frames[page] == home::none && block.lost_with[page] < 0;
   };
-  while (first < end) {
-    if (!has_none(first)) {
+  for (std::uint32_t first = 0; first < view_block_pages;) {
+    std::uint32_t count = 0;
+    while (is_wanted(first + count)) ++count;
+    if (count == 0) {
       ++first;
       continue;
     }
-    std::uint32_t count = 1;
-    while (first + count < end && has_none(first + count)) ++count;
     const auto found = frames_.take_anonymous(count, reclaimed_);
     if (!found) return;
     frames_.set_owner(*found, view);
@@ -137,63 +151,128 @@ std::optional<machine::PageRange> Home::last_frame(Lock& lock, bool comes_back) 
   return allocate(lock, 1, FrameState::anonymous);
 }
 
-// The lock was released since it was looked for: the view may be gone, or the page has a frame.
-void Home::use_found_locked(const home::BlockName& name, std::uint32_t index, PageRange found) {
-  if (const auto place = view_locked(name.client, name.view)) {
-    ViewPages& block = place->view->blocks[name.number];
-    const bool has_none = block.frames[index] == home::none && block.lost_with[index] < 0;
-    if (has_none && block.moving == 0) {
-      frames_.set_owner({found.first, 1}, name.view);
-      block.frames[index] = found.first++;
-      --found.count;
-    }
+Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, const ViewTouch& touch) {
+  Lock lock(mutex_);
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  if (touch.page >= place->view->pages || place->view->part.file != 0) {
+    return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
-  frames_.free_untouched(found);
+  const bool copies = place->view->part.copies;
+  if (copies && !is_copied(*place->view, touch)) {
+    return fail(Code::bad_argument, cause::senseless_request, parts_.self);
+  }
+  const std::uint64_t number = touch.page / view_block_pages;
+  const std::uint64_t left = place->view->pages - number * view_block_pages;
+  std::uint32_t wanted = left < view_block_pages ? (1U << left) - 1 : all_of_block;
+  if (copies) wanted &= touch.copied;
+  const ViewPages before = place->view->blocks[number];
+  const auto touched = static_cast<std::uint32_t>(touch.page % view_block_pages);
+  if (auto found = find_pages(lock, {id, view_id, number}, touched, wanted); !found) {
+    return fail(found.error());
+  }
+  place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  if (copies) {
+    const auto filled = fill_copies(lock, id, view_id, before, touch);
+    if (!filled) return fail(filled.error());
+    place = view_locked(id, view_id);
+    if (!place) return fail(place.error());
+  }
+  const ViewBlock answer = answer_locked(place->view->blocks[number]);
+  if (answer.show != 0) return answer;
+  if (auto done = bring_in(lock, place->client, *place->view, number); !done) {
+    return fail(done.error());
+  }
+  return answer;
 }
 
-Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, std::uint64_t page) {
-  Lock lock(mutex_);
-  const std::uint64_t number = page / view_block_pages;
-  const home::BlockName name{id, view_id, number};
+// The touched page has a frame then, and those wanted for which there is one; what was away of
+// them is back. Releases the lock.
+Result<void> Home::find_pages(Lock& lock, const home::BlockName& name, std::uint32_t touched,
+                              std::uint32_t wanted) {
   for (int i = 0; i < fault_attempts_max; ++i) {
     if (away_ != nullptr && !away_->wait_until_settled(lock, name)) break;
-    const auto place = view_locked(id, view_id);
+    const auto place = view_locked(name.client, name.view);
     if (!place) return fail(place.error());
-    if (page >= place->view->pages || place->view->part.file != 0) {
-      return fail(Code::bad_argument, cause::no_view, parts_.self);
-    }
-    const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
-    ViewPages& block = place->view->blocks[number];
+    ViewPages& block = place->view->blocks[name.number];
     if (block.lost_with[touched] >= 0) {
       return fail(Code::lost, cause::away_lost, block.lost_with[touched]);
     }
-    find_frames_locked(block, touched, touched + 1, view_id);
+    find_frames_locked(block, 1U << touched, name.view);
     if (block.frames[touched] == home::none) {
       const bool comes_back = block.away[touched] != home::none;
-      const auto found = last_frame(lock, comes_back);
-      if (found) {
-        use_found_locked(name, touched, *found);
+      if (auto found = last_frame(lock, comes_back)) {
+        // The lock was released: the view may be gone, and the page may have a frame.
+        const auto now = view_locked(name.client, name.view);
+        ViewPages* const there = now ? &now->view->blocks[name.number] : nullptr;
+        if (there != nullptr && there->frames[touched] == home::none &&
+            there->lost_with[touched] < 0 && there->moving == 0) {
+          frames_.set_owner({found->first, 1}, name.view);
+          there->frames[touched] = found->first++;
+          --found->count;
+        }
+        frames_.free_untouched(*found);
         continue;
       }
       const bool is_late = away_ != nullptr && away_->is_busy_locked();
-      if (is_late || !view_locked(id, view_id)) continue;
+      if (is_late || !view_locked(name.client, name.view)) continue;
       return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
     }
-    const std::uint64_t end =
-        std::min<std::uint64_t>(place->view->pages - number * view_block_pages, view_block_pages);
-    find_frames_locked(block, 0, static_cast<std::uint32_t>(end), view_id);
-    if (away_ != nullptr) away_->brought_in_locked(name, block);
-    if (away_ != nullptr && AwayPages::is_to_fetch(block)) {
-      if (auto done = away_->fetch(lock, name); !done) return fail(done.error());
-      continue;  // the lock was released
-    }
-    const ViewBlock answer = answer_locked(block);
-    if (answer.show != 0) return answer;
-    auto done = bring_in(lock, place->client, *place->view, number);
-    if (!done) return fail(done.error());
-    return answer;
+    find_frames_locked(block, wanted, name.view);
+    // Copies stay: their client says itself which of its pages are some.
+    if (away_ == nullptr || place->view->part.copies) return {};
+    away_->brought_in_locked(name, block);
+    if (!AwayPages::is_to_fetch(block)) return {};
+    if (auto done = away_->fetch(lock, name); !done) return done;
+    // The lock was released.
   }
   return fail(Code::busy, cause::pages_in_use, parts_.self);
+}
+
+// Frames that pages of a view of copies have and did not have before get their content, or go
+// again. Nobody has seen them yet. Releases the lock.
+Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id, const ViewPages& before,
+                               const ViewTouch& touch) {
+  struct Fill {
+    std::uint32_t page;
+    std::uint32_t frame;
+    std::span<const std::byte> content;
+    PageCalls::Ticket ticket;
+  };
+  auto place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  const std::uint64_t number = touch.page / view_block_pages;
+  const ViewPages& now = place->view->blocks[number];
+  std::vector<Fill> fills;
+  std::size_t at = 0;
+  for (std::uint32_t page = 0; page < view_block_pages; ++page) {
+    if ((touch.copied >> page & 1) == 0) continue;
+    const auto content = touch.content.subspan(page_bytes * at++, page_bytes);
+    const std::uint32_t frame = now.frames[page];
+    if (frame == before.frames[page]) continue;
+    // While it lasts the frame does not change hands.
+    fills.push_back({page, frame, content, page_calls_.begin(0, {frame, 1})});
+    touched_.assign({frame, 1}, true);
+  }
+  if (fills.empty()) return {};
+  lock.unlock();
+  Result<void> done;
+  for (const Fill& fill : fills) {
+    if (done) done = parts_.memory->write(fill.frame * page_bytes, fill.content);
+  }
+  lock.lock();
+  for (const Fill& fill : fills) end_call_locked(fill.ticket);
+  if (done) return {};
+  place = view_locked(id, view_id);
+  if (!place) return fail(place.error());
+  for (const Fill& fill : fills) {
+    std::uint32_t& frame = place->view->blocks[number].frames[fill.page];
+    if (frame != fill.frame) continue;
+    begin_cleaning_locked({frame, 1});
+    frame = home::none;
+  }
+  return fail(host_error(done.error()));
 }
 
 // What the process shows from here on where it is told to show something else, it has to say.

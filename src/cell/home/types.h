@@ -75,9 +75,19 @@ struct LockView {
 
 // What a view shows of a file of this home.
 struct FilePart {
-  std::uint64_t file = 0;
+  std::uint64_t file = 0;  // 0: of none, but the client's own memory
   std::uint32_t first_page = 0;
   bool writable = false;
+  bool copies = false;  // of its own memory: a page has a frame only once it was copied
+};
+
+// A page of a view of the client's own memory that was touched. Of a view of copies: the pages of
+// the block that are copied now (bit i: page i) if they have no frame yet, and what each of them
+// holds, one after the other. No other page gets a frame.
+struct ViewTouch {
+  std::uint64_t page = 0;
+  std::uint32_t copied = 0;
+  std::span<const std::byte> content{};
 };
 
 // What a task is told whose page of a view is to be brought in.

@@ -7,16 +7,19 @@
 //   fstat ID                        ftruncate ID SIZE   fsync ID
 //   map MAP ID BYTES PROTECTION FLAGS OFFSET    anonymous MAP BYTES       unmap MAP    msync MAP
 //   peek MAP OFFSET BYTES   poke MAP OFFSET DATA    what can't be served is "error ERRNO"
-//   touch MAP OFFSET STORE  the same, as any program does it
+//   touch MAP OFFSET STORE  the same, as any program does it    populate MAP OFFSET BYTES
+//   many MAP THREADS        each changes a byte of its own in every page -> wrong bytes after that
 //   stat PATH   lstat PATH   mkdir PATH MODE   rmdir PATH   unlink PATH   rename FROM TO
 //   symlink TARGET PATH   readlink PATH   readdir PATH   chmod PATH MODE   utimens PATH A M   cell
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <map>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <hive/hive.h>
@@ -100,7 +103,7 @@ class Filer {
     }
     if (word == "map" || word == "anonymous") return map(word, line);
     if (word == "unmap" || word == "msync" || word == "peek" || word == "poke" ||
-        word == "touch") {
+        word == "touch" || word == "populate" || word == "many") {
       return with_mapping(word, line);
     }
     return with_file(word, line);
@@ -189,7 +192,12 @@ class Filer {
       return "ok";
     }
     if (word == "msync") return said(mapping.msync(0, mapping.size()));
-    std::byte* const at = mapping.data() + number(line);
+    if (word == "many") return many(mapping, static_cast<std::size_t>(number(line)));
+    const auto offset = static_cast<std::uint64_t>(number(line));
+    std::byte* const at = mapping.data() + offset;
+    if (word == "populate") {
+      return said(mapping.populate(offset, static_cast<std::uint64_t>(number(line))));
+    }
     if (word == "touch") {
       if (number(line) != 0) *static_cast<volatile std::byte*>(at) = std::byte{1};
       return "ok " + std::to_string(static_cast<int>(*static_cast<volatile std::byte*>(at)));
@@ -201,6 +209,33 @@ class Filer {
     std::string out(static_cast<std::size_t>(number(line)), '\0');
     const auto done = hive::guarded([&] { std::memcpy(out.data(), at, out.size()); });
     return done ? "ok " + hex(out) : said(done);
+  }
+
+  static std::string many(const hive::Mapping& mapping, std::size_t threads) {
+    constexpr std::size_t page = 4096;
+    constexpr std::size_t apart = 128;
+    std::vector<std::byte> before(mapping.bytes().begin(), mapping.bytes().end());
+    std::atomic<std::size_t> wrong{0};
+    std::vector<std::thread> at_work;
+    for (std::size_t t = 0; t < threads; ++t) {
+      at_work.emplace_back([&, t] {
+        const std::size_t pages = mapping.size() / page;
+        for (std::size_t i = 0; i < pages; ++i) {
+          // In one direction and in the other.
+          const std::size_t at = (t % 2 == 0 ? i : pages - 1 - i) * page + t * apart;
+          volatile std::byte* const byte = mapping.data() + at;
+          *byte = before[at] ^ std::byte{0xff};
+          if (*byte != (before[at] ^ std::byte{0xff})) ++wrong;
+          if (mapping.data()[at + 1] != before[at + 1]) ++wrong;
+        }
+      });
+    }
+    for (std::thread& thread : at_work) thread.join();
+    for (std::size_t i = 0; i < mapping.size(); ++i) {
+      const bool changed = i % apart == 0 && i % page / apart < threads;
+      if (mapping.data()[i] != (changed ? before[i] ^ std::byte{0xff} : before[i])) ++wrong;
+    }
+    return "ok " + std::to_string(wrong.load());
   }
 
   std::string list(const std::string& path) {
