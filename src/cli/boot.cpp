@@ -113,7 +113,8 @@ void add_boot(CLI::App& app, Context& context) {
   command
       ->add_option("--sabotage", arguments->sabotage,
                    "Turn a defence off, on a test machine: firewall, discard, careful, fence, "
-                   "barrier; of files sequence, write-back, sync, generation")
+                   "barrier; of files sequence, write-back, sync, "
+                   "generation, close, punch")
       ->type_name("DEFENCE")
       ->delimiter(',');
   command->callback([arguments, &context] { context.status = boot(*arguments); });

@@ -97,7 +97,7 @@ void add_campaign(CLI::App& app, Context& context) {
   command
       ->add_option("--sabotage", arguments->sabotage,
                    "Turn a defence off: firewall, discard, careful, fence, barrier; of files "
-                   "sequence, write-back, sync, generation")
+                   "sequence, write-back, sync, generation, close, punch")
       ->type_name("DEFENCE")
       ->check(known);
   command->add_flag("--json", arguments->json, "As JSON");

@@ -12,7 +12,7 @@ namespace hive::machine {
 
 struct Sabotage {
   bool firewall = false;    // pages that are given take stores, and committed ones stay open
-  bool discard = false;     // what the dead had open is neither torn nor rolled back
+  bool discard = false;     // what the dead had open is neither torn nor rolled back nor dropped
   bool careful = false;     // remote reads check nothing, and a bus error in one is fatal
   bool fence = false;       // a cell that was voted out is believed dead, and not switched off
   bool barrier = false;     // nobody waits for the others in a recovery
@@ -23,12 +23,14 @@ struct Sabotage {
   bool write_back = false;  // dirty pages of files leave as if they were clean
   bool sync = false;        // fsync answers before anything is on the disk
   bool generation = false;  // content is lost without a new generation of its file
+  bool close = false;       // pages of files stay open to tasks when they should be closed
+  bool punch = false;       // frames go to other pages of files while they are mapped
 
   struct Defence {
     const char* name;
     bool Sabotage::*off;
   };
-  static constexpr std::array<Defence, 12> defences() {
+  static constexpr std::array<Defence, 14> defences() {
     return {{{"firewall", &Sabotage::firewall},
              {"discard", &Sabotage::discard},
              {"careful", &Sabotage::careful},
@@ -40,7 +42,9 @@ struct Sabotage {
              {"sequence", &Sabotage::sequence},
              {"write-back", &Sabotage::write_back},
              {"sync", &Sabotage::sync},
-             {"generation", &Sabotage::generation}}};
+             {"generation", &Sabotage::generation},
+             {"close", &Sabotage::close},
+             {"punch", &Sabotage::punch}}};
   }
 
   // Turns the defence of this name off. False: there is none.

@@ -23,7 +23,7 @@
 namespace hive::proto {
 
 inline constexpr std::uint32_t attach_magic = 0x41565648;  // "HVVA"
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 
 enum class AttachKind : std::uint32_t { task = 1, kernel = 2 };
 

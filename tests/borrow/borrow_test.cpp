@@ -43,6 +43,20 @@ TEST_F(BorrowingTest, APageInABorrowedFrameIsWrittenAndFlushedLikeAnyOther) {
   EXPECT_EQ(disk(7)->synced(), other);
 }
 
+TEST_F(BorrowingTest, WhereSegmentsHaveTheNodeAWriteGetsBorrowedFramesThoughTheDiskFails) {
+  start_cells(frames, 1);
+  ASSERT_TRUE(make_segment("all", frames));
+  const auto content = open(7);
+  disk(7)->refuse(DiskCall::pwrite, EIO);
+  const Bytes bytes = pattern(32 * page, 7);
+  for (std::uint32_t p = 0; p < 32; p += 4) {
+    EXPECT_TRUE(write_all(*content, p * page, part(bytes, p * page, 4 * page))) << p;
+  }
+  EXPECT_EQ(read_all(*content, 0, 32 * page), bytes);
+  EXPECT_EQ(borrowed_pages(7, 32), 32U);
+  disk(7)->refuse_nothing();
+}
+
 TEST_F(BorrowingTest, WhenAllElseIsFullAReadGetsBorrowedFramesAndElseAnError) {
   start_cells(frames, 0);
   ASSERT_TRUE(make_segment("all", frames));

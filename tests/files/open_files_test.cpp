@@ -114,7 +114,7 @@ TEST_F(FilesOpen, ANewGenerationEndsOldHandlesOnly) {
   const auto untouched = open.open(*store, one, other_file->number);
   const auto generation = store->raise_generation(file->number);
   ASSERT_TRUE(generation);
-  open.set_generation(file->number, *generation);
+  open.set_generation(file->number, *generation, 0);
   const auto lost = open.find(one, *old);
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code, Code::lost);
@@ -135,11 +135,32 @@ TEST_F(FilesOpen, WhileALossIsNotOnTheDiskNobodyOpensTheFileAndOldHandlesHaveEnd
   EXPECT_TRUE(open.open(*store, another, other_file->number));
   const auto generation = store->raise_generation(file->number);
   ASSERT_TRUE(generation);
-  open.set_generation(file->number, *generation);
+  open.know_lost(file->number);
+  open.set_generation(file->number, *generation, open.known_loss(file->number));
   EXPECT_EQ(errno_in(open.find(one, *old)), EIO);
   const auto fresh = open.open(*store, another, file->number);
   ASSERT_TRUE(fresh);
   EXPECT_TRUE(open.find(another, *fresh));
+}
+
+TEST_F(FilesOpen, ALossThatBeginsWhileAnotherEndsIsNotOverWithIt) {
+  const auto file = store->make_file(root, "x", 0600);
+  EXPECT_EQ(open.known_loss(file->number), 0u);
+  open.begin_losing(file->number);
+  EXPECT_EQ(open.known_loss(file->number), 0u) << "nobody knows what to drop yet";
+  open.know_lost(file->number);
+  const std::uint64_t first = open.known_loss(file->number);
+  ASSERT_NE(first, 0u);
+  open.begin_losing(file->number);
+  EXPECT_EQ(open.known_loss(file->number), 0u);
+  open.set_generation(file->number, *store->raise_generation(file->number), first);
+  EXPECT_TRUE(open.is_losing(file->number));
+  EXPECT_EQ(errno_in(open.open(*store, another, file->number)), EBUSY);
+  open.know_lost(file->number);
+  open.set_generation(file->number, *store->raise_generation(file->number),
+                      open.known_loss(file->number));
+  EXPECT_FALSE(open.is_losing(file->number));
+  EXPECT_TRUE(open.open(*store, another, file->number));
 }
 
 TEST_F(FilesOpen, ATaskHasItsLimit) {

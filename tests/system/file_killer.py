@@ -11,10 +11,10 @@ import time
 from machine import PATIENCE, wait_for
 
 CELLS = 3
-POINTS = ["file-step", "write-back", "reclaim", "file-sync", "file-open", "file-close", "rename-named"]
+POINTS = ["file-step", "write-back", "reclaim", "file-sync", "file-open", "file-close", "rename-named",
+          "firewall-open", "firewall-close"]
 WAYS = os.environ.get("HIVE_TEST_WAYS", ",".join([*POINTS, "kill", "disk-full", "disk-io"])).split(",")
 ARMED_S_MAX = 4 * PATIENCE
-CALM_S = 0.5
 
 
 class Killer(threading.Thread):
@@ -37,7 +37,7 @@ class Killer(threading.Thread):
 
     def run(self):
         try:
-            while not self.stopping.wait(CALM_S * PATIENCE):
+            while self.test.ways and not self.stopping.wait(self.test.calm_s * PATIENCE):
                 self.once()
         except BaseException as failed:
             self.failure = failed
@@ -45,7 +45,7 @@ class Killer(threading.Thread):
 
     def once(self):
         if not self.turn:
-            self.turn = self.random.sample(WAYS, len(WAYS))
+            self.turn = self.random.sample(self.test.ways, len(self.test.ways))
         self.way, self.cell = self.turn.pop(), self.random.randrange(CELLS)
         self.ways.append(self.way)
         incarnation = self.test.machine.cell(self.cell)["incarnation"]
@@ -64,14 +64,14 @@ class Killer(threading.Thread):
             deadline = time.monotonic() + ARMED_S_MAX
             while not self.has_died(incarnation) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if not self.has_died(incarnation):
-                self.fault("kill-at", "--point", "none", check=False)
-            if self.has_died(incarnation):
+            disarmed = not self.has_died(incarnation) and self.fault("kill-at", "--point", "none", check=False)
+            # Else it has died, perhaps only just.
+            if not disarmed or disarmed.returncode != 0:
                 self.await_death(incarnation)
         self.over += 1
 
     def fault(self, kind, *more, check=True):
-        self.test.machine.hive("fault", kind, self.cell, *more, "--name", "test", check=check)
+        return self.test.machine.hive("fault", kind, self.cell, *more, "--name", "test", check=check)
 
     def has_died(self, incarnation):
         cell = self.test.machine.cell(self.cell)

@@ -7,11 +7,14 @@ import random
 import threading
 
 from file_killer import CELLS
+from file_own import PAGE
 
 WORKERS = 2 * CELLS
 RECORD = 700   # so that several are on a page
 RECORDS = 12   # of each worker in each shared file
 APPENDED = 64
+# The shared files are this long, so that they can be mapped as a whole.
+SHARED = (WORKERS * RECORDS * RECORD + PAGE - 1) // PAGE * PAGE
 
 
 class Shared:
@@ -57,38 +60,59 @@ class Meeting:
     def place(worker, i):
         return (i * WORKERS + worker) * RECORD
 
-    def do_record_write(self):
+    def new_record(self):
         k, i = self.random.randrange(CELLS), self.random.randrange(RECORDS)
         self.version += 1
-        versions = self.records.setdefault((k, i), [0])
-        versions.append(self.version)
+        self.records.setdefault((k, i), [0]).append(self.version)
         self.note(f"{k} {i} {self.version}")
         self.meeting.wrote((self.number, k, i), self.version)
-        done = self.ask("pwrite", self.shared[k], self.record(self.number, k, i, self.version),
-                        self.place(self.number, i))
+        return k, self.record(self.number, k, i, self.version), self.place(self.number, i)
+
+    def do_record_write(self):
+        k, data, at = self.new_record()
+        done = self.ask("pwrite", self.shared[k], data, at)
         if done != RECORD:
             self.trouble(f"pwrite: {done} bytes", None)
+
+    def do_record_poke(self):
+        k, data, at = self.new_record()
+        self.ask("poke", self.shared_maps[k], at, data)
 
     def do_record_sync(self):
         k = self.random.randrange(CELLS)
         self.note(k)
-        self.ask("fsync", self.shared[k])
+        if self.random.random() < 0.5:
+            self.ask("fsync", self.shared[k])
+        else:
+            self.ask("msync", self.shared_maps[k])
         for (of, _), versions in self.records.items():
             if of == k:
                 del versions[:-1]
 
     def do_record_read(self):
         """Of anybody: one that its worker has written there, or parts of several."""
+        self.look_at_record("pread")
+
+    def do_record_peek(self):
+        self.look_at_record("peek")
+
+    def look_at_record(self, how):
         k, i = self.random.randrange(CELLS), self.random.randrange(RECORDS)
         worker = self.random.randrange(WORKERS)
+        self.note(f"{k} {i} of {worker}")
         if worker == self.number:
-            return self.check_record(worker, k, i, self.records.get((k, i), [0])[-1:], with_parts=False)
-        seen = self.ask("pread", self.shared[k], RECORD, self.place(worker, i))
+            return self.check_record(worker, k, i, self.records.get((k, i), [0])[-1:], how)
+        seen = self.see_record(how, worker, k, i)
         self.check_bytes(seen, worker, k, i, self.meeting.history((worker, k, i)))
 
-    def check_record(self, worker, k, i, versions, with_parts=True):
-        seen = self.ask("pread", self.shared[k], RECORD, self.place(worker, i)).ljust(RECORD, b"\0")
-        if not with_parts:
+    def see_record(self, how, worker, k, i):
+        if how == "peek":
+            return self.ask("peek", self.shared_maps[k], self.place(worker, i), RECORD)
+        return self.ask("pread", self.shared[k], RECORD, self.place(worker, i)).ljust(RECORD, b"\0")
+
+    def check_record(self, worker, k, i, versions, how=None):
+        seen = self.see_record(how, worker, k, i)
+        if how is not None:
             if seen != self.record(worker, k, i, versions[0]):
                 raise AssertionError(f"record {k} {i}: not what was written last, {versions[0]}")
             return

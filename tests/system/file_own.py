@@ -7,6 +7,7 @@ import os
 from file_killer import CELLS
 from machine import PATIENCE, wait_for
 
+PAGE = 4096
 BYTES_MAX = 150_000
 FILES_MAX = 10  # of a worker
 
@@ -19,10 +20,22 @@ class File:
         self.home = home
         self.versions = [b""]
         self.fds = []
+        self.maps = []    # see file_mapped.py
+        self.stores = {}  # page -> Stores: those that a mapping may have open
 
     @property
     def data(self):
         return self.versions[-1]
+
+    def synced(self):
+        del self.versions[:-1]
+        self.stores.clear()
+
+    def wrote(self, offset, count):
+        """Not through a mapping: the home has it, whatever becomes of who has the page open."""
+        for page in range(offset // PAGE, (offset + count - 1) // PAGE + 1):
+            if page in self.stores:
+                self.stores[page].are_last = False
 
     def allows(self, data):
         """Whether this is its content after a death: pages get to the disk in any order, so each byte is
@@ -54,7 +67,7 @@ class OwnFiles:
         return self.random.choice(files) if files else (None, None)
 
     def do_create(self):
-        path, home = self.path(), self.random.randrange(CELLS)
+        path, home = self.path(), self.random.choices(range(CELLS), self.test.homes)[0]
         if path not in self.files and len(self.files) >= FILES_MAX:
             return False
         self.note(f"{path} on {home}")
@@ -102,6 +115,7 @@ class OwnFiles:
         self.note(f"{path} {offset} {len(data)}")
         old = file.data
         new = old.ljust(offset, b"\0")[:offset] + data + old[offset + len(data):]
+        file.wrote(offset, len(data))
         self.stored(file, new, "pwrite", file.fds[0], data, offset)
 
     def stored(self, file, new, call, *arguments):
@@ -112,6 +126,7 @@ class OwnFiles:
         def undecided():
             file.versions.append(old)
         self.pending = undecided
+        self.undecided_file = file
         done = self.ask(call, *arguments)
         self.pending = None
         if isinstance(done, int) and done != len(arguments[1]):
@@ -127,6 +142,7 @@ class OwnFiles:
         self.note(f"{path} {len(data)}")
         fd = self.ask("open", path, os.O_RDWR | os.O_APPEND)
         self.same_homes(file.home)
+        file.wrote(len(file.data), len(data))
         self.stored(file, file.data + data, "write", fd, data)
         self.ask("close", fd)
 
@@ -151,7 +167,10 @@ class OwnFiles:
             if not part:
                 break
             seen += part
-        wanted = file.data[offset:offset + count]
+        self.compare(path, offset, seen, file.data[offset:offset + count])
+
+    @staticmethod
+    def compare(path, offset, seen, wanted):
         if seen != wanted:
             first = next((i for i, (a, b) in enumerate(zip(seen, wanted)) if a != b), min(len(seen), len(wanted)))
             raise AssertionError(f"{path} at {offset + first}: {seen[first:first + 8].hex()}, not "
@@ -163,7 +182,7 @@ class OwnFiles:
             return False
         self.note(path)
         self.ask("fsync", file.fds[0])
-        del file.versions[:-1]
+        file.synced()
 
     def do_close(self):
         path, file = self.a_file()
@@ -172,11 +191,13 @@ class OwnFiles:
             file = self.loose.pop()
         if file is None:
             return False
-        fd = file.fds.pop()
-        self.note(fd)
-        self.ask("close", fd)
-        for other in file.fds if is_loose else []:
-            self.ask("close", other)
+        if is_loose:
+            for mapping in file.maps:
+                self.ask("unmap", mapping.id)
+        fds = file.fds if is_loose else [file.fds.pop()]
+        self.note(fds)
+        for fd in fds:
+            self.ask("close", fd)
 
     def do_unlink(self):
         path = self.path()
@@ -193,7 +214,10 @@ class OwnFiles:
             return self.expect(failed, {errno.ENOENT} if file is None else set())
         self.expect(None, {errno.ENOENT} if file is None else set())
         del self.files[path]
-        if file.fds:
+        self.has_lost_its_name(file)
+
+    def has_lost_its_name(self, file):
+        if file.fds or file.maps:
             self.loose.append(file)
 
     def do_loose(self):
@@ -201,6 +225,8 @@ class OwnFiles:
         if not self.loose:
             return False
         file = self.random.choice(self.loose)
+        if not file.fds:
+            return self.peek_at("without a name", file, file.maps[0])
         if self.ask("pread", file.fds[0], 70_000, 0) != file.data[:70_000]:
             raise AssertionError("a file without a name has other content")
 
@@ -229,8 +255,8 @@ class OwnFiles:
 
     def moved(self, old, new, replaced):
         self.files[new] = self.files.pop(old)
-        if replaced is not None and replaced.fds:
-            self.loose.append(replaced)
+        if replaced is not None:
+            self.has_lost_its_name(replaced)
 
     def do_stat(self):
         path = self.path()

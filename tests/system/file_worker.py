@@ -3,35 +3,42 @@ only while something was made to fail; then the worker finds out what has happen
 
 import collections
 import errno
+import mmap
 import os
 import random
 import threading
 import time
+import traceback
 
 from file_killer import CELLS
-from file_meeting import Meeting
-from file_own import File, OwnFiles
+from file_mapped import Mapped
+from file_meeting import SHARED, Meeting
+from file_own import OwnFiles
 from filer import Filer
 from machine import PATIENCE, wait_for
 
+WRITABLE = mmap.PROT_READ | mmap.PROT_WRITE
 DOWN = {errno.EHOSTDOWN, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EAGAIN}
 DISK = {errno.EIO, errno.ENOSPC, errno.ENOMEM}
 
 WEIGHTS = {"create": 6, "open": 6, "write": 16, "append": 5, "truncate": 4, "read": 12, "fsync": 5, "close": 5,
            "unlink": 4, "loose": 2, "rename": 6, "stat": 4, "readdir": 3, "record_write": 10, "record_sync": 2,
-           "record_read": 8, "log": 5, "log_sync": 1, "take": 6}
+           "record_read": 8, "record_poke": 8, "record_peek": 6, "log": 5, "log_sync": 1, "take": 6, "map": 7,
+           "unmap": 5, "msync": 4, "poke": 16, "peek": 14, "grab": 5}
 # Which of them are alike when it comes to what they meet.
 KINDS = {"create": "make", "take": "make", "open": "open", "close": "open", "unlink": "name", "rename": "name",
          "stat": "look", "readdir": "look", "write": "write", "append": "write", "truncate": "write",
          "record_write": "write", "log": "write", "read": "read", "record_read": "read", "loose": "read",
-         "fsync": "sync", "record_sync": "sync", "log_sync": "sync"}
+         "fsync": "sync", "record_sync": "sync", "log_sync": "sync", "msync": "sync", "map": "map",
+         "unmap": "map", "grab": "map", "poke": "poke", "record_poke": "poke", "peek": "peek",
+         "record_peek": "peek"}
 
 
 class Trouble(Exception):
     """An operation did not succeed, and something was made to fail that explains it."""
 
 
-class Worker(OwnFiles, Meeting, threading.Thread):
+class Worker(OwnFiles, Mapped, Meeting, threading.Thread):
     def __init__(self, test, number, draws):
         super().__init__(daemon=True)
         self.test = test
@@ -45,19 +52,23 @@ class Worker(OwnFiles, Meeting, threading.Thread):
         self.loose = []         # without a name, but open
         self.canaries = {}      # home -> fd: says whether the home is still the one it was
         self.shared = {}        # k -> fd
+        self.shared_maps = {}   # k -> mapping of all of it
+        self.grabbed = []       # (mapping, content): anonymous memory
         self.records = {}       # (k, i) -> versions that may be there, as numbers
         self.version = 0
         self.appended = 0       # acknowledged
         self.fresh = []         # of these, what no fsync has acknowledged
         self.durable = set()
-        self.home_deaths = [0] * CELLS
+        self.incarnations = None  # of the homes, when it last knew all
+        self.task_died = False    # and it has not found out yet what that has cost
         self.holds = set()
         self.pending = None
+        self.undecided_file = None  # whose content is one of several
         self.counts = collections.Counter()
         self.pairs = collections.Counter()
         self.seen = 0           # troubles
         self.failure = None
-        self.log = collections.deque(maxlen=40)
+        self.log = collections.deque(["begins"], maxlen=40)
         self.directories = [f"/w{number}", f"/x{number}"]
 
     # --- around the operations
@@ -65,19 +76,23 @@ class Worker(OwnFiles, Meeting, threading.Thread):
     def run(self):
         try:
             try:
-                self.connect()
+                self.incarnations = self.connect()
             except Trouble:
                 self.recover()
-            while not self.test.stopping.is_set():
+            while not self.test.stopping.is_set() and not self.test.failed.is_set():
                 self.step()
             self.check_all()
         except BaseException as failed:
-            self.failure = failed
-            self.test.failed.set()
+            # Once another one has failed, they stop in the middle of things.
+            if not self.test.failed.is_set():
+                self.failure = failed
+                self.log.append(traceback.format_exc())
+                self.test.failed.set()
 
     def step(self):
-        name = self.random.choices(*zip(*WEIGHTS.items()))[0]
+        name = self.random.choices(*zip(*self.test.weights.items()))[0]
         self.pending = None
+        self.undecided_file = None
         self.log.append(f"{time.monotonic():.3f} {name}")
         try:
             if getattr(self, f"do_{name}")() is not False:
@@ -89,8 +104,8 @@ class Worker(OwnFiles, Meeting, threading.Thread):
     def note(self, text):
         self.log[-1] += f" {text}"
 
-    def ask(self, call, *arguments):
-        """A call of the filer; Trouble where it fails and may."""
+    def ask(self, call, *arguments, told=()):
+        """A call of the filer; Trouble where it fails and may. `told`: errors that are the caller's."""
         deadline = time.monotonic() + 30 * PATIENCE
         while True:
             if self.test.failed.is_set():
@@ -100,6 +115,8 @@ class Worker(OwnFiles, Meeting, threading.Thread):
             except Filer.Lost:
                 return self.trouble(f"{call}: the task has ended", None)
             except OSError as failed:
+                if failed.errno in told:
+                    raise
                 # A name may be on its way from one home to another after a death.
                 if failed.errno == errno.EBUSY and time.monotonic() < deadline:
                     time.sleep(0.01)
@@ -135,7 +152,11 @@ class Worker(OwnFiles, Meeting, threading.Thread):
             self.canaries[home] = self.ask("open", f"{self.directories[0]}/canary{home}", flags, 0o644, home)
         for k in range(CELLS):
             self.shared[k] = self.ask("open", f"/shared{k}", flags, 0o644, k)
+            self.ask("pwrite", self.shared[k], bytes(1), SHARED)
+            self.shared_maps[k] = self.ask("map", self.shared[k], SHARED, WRITABLE)
         self.shared["log"] = self.ask("open", "/log", flags | os.O_APPEND, 0o644, 0)
+        # Of the homes that have the canaries open: if they should die now, those say so.
+        return [cell["incarnation"] for cell in self.test.machine.status()["cells"]]
 
     def recover(self):
         """Something has failed: finds out what has happened, once all is well again."""
@@ -155,18 +176,20 @@ class Worker(OwnFiles, Meeting, threading.Thread):
             return
 
     def come_back(self):
-        deaths = list(self.killer.deaths)
         self.close_all()
         self.fresh.clear()
-        self.connect()
+        incarnations = self.connect()
         if any(way.startswith("disk-") for way in self.killer.ways[self.seen:]):
             self.hear_of_failures()
         if self.pending is not None:
             self.pending()  # whether it has happened
         self.pending = None
         for path, file in self.files.items():
-            self.look_again(path, file, deaths[file.home] > self.home_deaths[file.home])
-        self.home_deaths = deaths
+            is_same = self.incarnations is not None and self.incarnations[file.home] == incarnations[file.home]
+            self.look_again(path, file, not is_same)
+        self.undecided_file = None
+        self.incarnations = incarnations
+        self.task_died = False
         for key, versions in self.records.items():
             self.check_record(self.number, *key, versions)
         for name in list(self.holds):
@@ -188,28 +211,38 @@ class Worker(OwnFiles, Meeting, threading.Thread):
                 pass
 
     def close_all(self):
+        files = [*self.files.values(), *self.loose]
+        mappings = [*self.shared_maps.values(), *(mapping for mapping, _ in self.grabbed),
+                    *(mapping.id for file in files for mapping in file.maps)]
+        fds = [*self.canaries.values(), *self.shared.values(), *(fd for file in files for fd in file.fds)]
         try:
-            if self.filer is not None and self.filer.process.poll() is None:
-                for fd in [*self.canaries.values(), *self.shared.values(),
-                           *(fd for file in [*self.files.values(), *self.loose] for fd in file.fds)]:
-                    self.filer.close(fd)
-        except (Filer.Lost, OSError):
-            pass
-        for file in self.files.values():
-            file.fds.clear()
-        self.loose.clear()
-        try:
-            self.filer.ask("cell")
-        except (Filer.Lost, OSError, AttributeError):
             if self.filer is not None:
-                self.filer.process.kill()
+                for number in mappings:
+                    self.filer.unmap(number)
+                for number in fds:
+                    self.filer.close(number)
+                self.filer.ask("cell")
+        except Filer.Lost:
+            self.filer.process.kill()
             self.filer = None
+            self.task_died = True
+        for file in files:
+            file.fds.clear()
+            file.maps.clear()
+        for known in (self.shared_maps, self.canaries, self.shared, self.loose, self.grabbed):
+            known.clear()
 
     def look_again(self, path, file, home_died):
         data = self.content(path)
+        self.same_homes(file.home)
         if not file.allows(data):
             raise AssertionError(f"{path}: {len(data)} bytes, which may not be there; versions of "
                                  f"{[len(version) for version in file.versions]}: {self.differences(file, data)}")
+        if not home_died and file is not self.undecided_file:
+            self.check_kept(path, file, data, self.task_died)
+        if not home_died and self.task_died:
+            self.check_dropped(path, file, data)
+        file.stores.clear()
         # After a death it is what is on the disk. Else only the next fsync says whether it is there.
         file.versions = [data] if home_died else [*file.versions, data]
 

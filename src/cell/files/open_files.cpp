@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "base/check.h"
 #include "cell/files/host_file.h"
 
 namespace hive::cell {
@@ -149,12 +150,20 @@ void OpenFiles::buried(FileNumber number) {
 
 void OpenFiles::begin_losing(FileNumber number) {
   const std::scoped_lock lock(mutex_);
-  losing_.insert(number);
-  ++losses_;
+  Losing& losing = losing_[number];
+  losing.last = ++losses_;
+  ++losing.unknown;
   const auto found = files_.find(number);
   if (found != files_.end() && found->second->content) {
     found->second->content->set_generation(~std::uint64_t{0});  // nobody's
   }
+}
+
+void OpenFiles::know_lost(FileNumber number) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = losing_.find(number);
+  HIVE_CHECK(found != losing_.end() && found->second.unknown > 0);
+  --found->second.unknown;
 }
 
 bool OpenFiles::is_losing(FileNumber number) const {
@@ -162,12 +171,20 @@ bool OpenFiles::is_losing(FileNumber number) const {
   return losing_.contains(number);
 }
 
-void OpenFiles::set_generation(FileNumber number, std::uint64_t generation) {
+std::uint64_t OpenFiles::known_loss(FileNumber number) const {
   const std::scoped_lock lock(mutex_);
-  losing_.erase(number);
+  const auto found = losing_.find(number);
+  return found == losing_.end() || found->second.unknown > 0 ? 0 : found->second.last;
+}
+
+void OpenFiles::set_generation(FileNumber number, std::uint64_t generation, std::uint64_t loss) {
+  const std::scoped_lock lock(mutex_);
+  const auto losing = losing_.find(number);
+  const bool is_over = losing == losing_.end() || losing->second.last == loss;
+  if (losing != losing_.end() && is_over) losing_.erase(losing);
   if (const auto found = files_.find(number); found != files_.end()) {
     found->second->generation = generation;
-    if (found->second->content) found->second->content->set_generation(generation);
+    if (is_over && found->second->content) found->second->content->set_generation(generation);
   }
 }
 

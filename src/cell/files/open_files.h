@@ -46,11 +46,16 @@ class OpenFiles {
   void buried(FileNumber number);
 
   // Descriptors that were opened before see an error from now on, and nobody opens the file
-  // (EBUSY) before set_generation().
+  // (EBUSY) before set_generation(). For each call one of know_lost(): the cache knows what is lost.
   void begin_losing(FileNumber number);
+  void know_lost(FileNumber number);
   bool is_losing(FileNumber number) const;
-  // Descriptors that were opened before see an error from now on.
-  void set_generation(FileNumber number, std::uint64_t generation);
+  // The number of the last loss, once the cache knows of all that have begun. Else 0, and if
+  // nothing is being lost.
+  std::uint64_t known_loss(FileNumber number) const;
+  // Descriptors that were opened before see an error from now on. Others can be opened if `loss`
+  // is still the last one: what is lost later is another generation's.
+  void set_generation(FileNumber number, std::uint64_t generation, std::uint64_t loss);
 
   std::size_t count() const;
 
@@ -62,6 +67,10 @@ class OpenFiles {
     int users = 0;
     bool nameless = false;
   };
+  struct Losing {
+    std::uint64_t last = 0;     // of losses_
+    std::uint32_t unknown = 0;  // have begun, and the cache does not know of them yet
+  };
   Result<std::shared_ptr<Shared>> enter(ClientId client, FileNumber number);
   // Null: the client has no such handle.
   const Opened* opened_locked(ClientId client, std::uint64_t handle) const;
@@ -72,7 +81,7 @@ class OpenFiles {
   std::map<FileNumber, std::shared_ptr<Shared>> files_;          // guarded by mutex_
   std::map<ClientId, std::map<std::uint64_t, Opened>> clients_;  // guarded by mutex_
   std::set<FileNumber> burying_;                                 // guarded by mutex_
-  std::set<FileNumber> losing_;                                  // guarded by mutex_
+  std::map<FileNumber, Losing> losing_;                          // guarded by mutex_
   std::uint64_t losses_ = 0;                                     // guarded by mutex_
   std::uint64_t last_handle_ = 0;                                // guarded by mutex_
 };

@@ -174,7 +174,7 @@ class PageCache final : public FrameReclaimer, public ContentSource {
     std::optional<std::uint32_t> failed;  // the same, of which this has failed lately
     bool all = false;                     // it has passed all of them
   };
-  Sweep sweep_locked(std::uint32_t frames_max);
+  Sweep sweep_locked(std::uint32_t frames_max, bool own_only);
   void spare_locked(std::span<const std::uint32_t> frames);
   // One that is spare is in the caller's hand from now on.
   void take_spare_locked(std::uint32_t frame);

@@ -49,10 +49,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
     }
     if (!frames.empty()) return frames;
 
-    Sweep swept = sweep_locked(frames_max);
-    if (at_once || own_only) {
-      std::erase_if(swept.clean, [this](auto f) { return is_borrowed(f); });
-    }
+    Sweep swept = sweep_locked(frames_max, at_once || own_only);
     if (!swept.clean.empty()) {
       for (const std::uint32_t frame : swept.clean) {
         note_eviction_locked(frame);
@@ -100,7 +97,7 @@ Result<PageCache::Frames> PageCache::get_frames(Lock& lock, std::uint32_t frames
 
 // The clock hand goes on until it has found enough cold pages, or has passed all of them twice:
 // once to forget that they were used, once to take them.
-PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
+PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max, bool own_only) {
   Sweep found;
   const std::uint64_t now = now_ns();
   const std::size_t steps = std::min(2 * ring_.size(), sweep_steps_max);
@@ -113,6 +110,7 @@ PageCache::Sweep PageCache::sweep_locked(std::uint32_t frames_max) {
     if (hand_ >= ring_.size()) hand_ = 0;
     const std::uint32_t frame = ring_[hand_++];
     Page& page = pages_[frame];
+    if (own_only && is_borrowed(frame)) continue;
     if (page.pins > 0 || page.writing || page.lost || !may_leave_locked(frame)) continue;
     const std::uint32_t passed = std::exchange(page.passed, sweep);
     const bool is_used = std::exchange(page.referenced, false);

@@ -95,16 +95,24 @@ Result<ViewBlock> FileService::show(const Request& request, const OpenFiles::Ope
 // --- loss ---------------------------------------------------------------------------------------
 
 void FileService::lose_pages(std::span<const HeldFrame> frames) {
-  if (parts_.sabotage.generation) return;
+  const bool is_told = !parts_.sabotage.generation;
   std::set<FileNumber> files;
   for (const HeldFrame& held : frames) files.insert(held.file);
-  for (const FileNumber file : files) open_.begin_losing(file);
+  for (const FileNumber file : files) {
+    if (is_told) open_.begin_losing(file);
+  }
   parts_.content.doubt(frames);
-  for (const FileNumber file : files) post_losing(file);
+  for (const FileNumber file : files) {
+    if (is_told) open_.know_lost(file);
+    post_losing(file);
+  }
 }
 
 void FileService::begin_loss(std::span<const FileNumber> files) {
-  for (const FileNumber file : files) open_.begin_losing(file);
+  for (const FileNumber file : files) {
+    open_.begin_losing(file);
+    open_.know_lost(file);
+  }
   for (const FileNumber file : files) post_losing(file);
 }
 
@@ -117,14 +125,18 @@ void FileService::post_losing(FileNumber number) {
 }
 
 Result<void> FileService::finish_losing(FileNumber number) {
+  if (parts_.sabotage.generation) return parts_.content.drop_doubted(number);
   const std::scoped_lock lock(losing_mutex);
-  if (!open_.is_losing(number)) return {};
+  // Of more than one cell that dies at once, and of an open that comes in between, each may get
+  // here first: pages that nobody doubts yet would stay. Who is about to doubt them comes later.
+  const std::uint64_t loss = open_.known_loss(number);
+  if (loss == 0) return {};
   const auto disk = store();
   if (!disk) return fail(disk.error());
   if (auto dropped = parts_.content.drop_doubted(number); !dropped) return dropped;
   const auto generation = (*disk)->raise_generation(number);
   if (!generation) return fail(generation.error());
-  open_.set_generation(number, *generation);
+  open_.set_generation(number, *generation, loss);
   return {};
 }
 

@@ -104,6 +104,7 @@ void Home::lose_frames(std::span<const std::uint32_t> frames) {
 }
 
 void Home::renew_frames(std::vector<std::uint32_t>& frames) {
+  if (parts_.sabotage.punch) return;
   Lock lock(mutex_);
   std::erase_if(frames, [&](std::uint32_t frame) {
     return touched_.test(frame) && !renew_frame(lock, frame);

@@ -13,6 +13,7 @@
 //   symlink TARGET PATH   readlink PATH   readdir PATH   chmod PATH MODE   utimens PATH A M   cell
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -66,6 +67,17 @@ std::string said(const hive::Result<hive::FileInfo>& about) {
       << about->home << ' ' << about->number << ' ' << about->generation << ' '
       << about->accessed_ns << ' ' << about->modified_ns;
   return out.str();
+}
+
+// What is no call of files may have an error without a number.
+std::string said_with_number(hive::Error error) {
+  if (error.sys_errno == 0) {
+    error.sys_errno = error.code == hive::Code::cell_down ? EHOSTDOWN : EIO;
+  }
+  return said(error);
+}
+std::string said_with_number(const hive::Result<void>& done) {
+  return done ? "ok" : said_with_number(done.error());
 }
 
 class Filer {
@@ -178,7 +190,7 @@ class Filer {
       const int flags = static_cast<int>(number(line));
       mapped = found->second.mmap(length, protection, flags, number(line));
     }
-    if (!mapped) return said(mapped.error());
+    if (!mapped) return said_with_number(mapped.error());
     mapped_.insert_or_assign(id, std::move(*mapped));
     return "ok";
   }
@@ -204,11 +216,11 @@ class Filer {
     }
     if (word == "poke") {
       const std::string data = text(line);
-      return said(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
+      return said_with_number(hive::guarded([&] { std::memcpy(at, data.data(), data.size()); }));
     }
     std::string out(static_cast<std::size_t>(number(line)), '\0');
     const auto done = hive::guarded([&] { std::memcpy(out.data(), at, out.size()); });
-    return done ? "ok " + hex(out) : said(done);
+    return done ? "ok " + hex(out) : said_with_number(done);
   }
 
   static std::string many(const hive::Mapping& mapping, std::size_t threads) {
