@@ -26,9 +26,13 @@
 // gets EIO, and opened anew it is what was on the disk. Unmap, or detach, before the end. A touch
 // of a file that has lost content, or whose home has failed, is SIGBUS with a message.
 //
-// When the cell has no memory left, also after its cache of files has given up what it can, the
-// touch ends the task with a message and SIGBUS; inside hive::guarded it is an error. populate()
-// brings pages in before they are needed, and returns the error.
+// When the cell has no memory left, also after its cache of files has given up what it can, what
+// was brought in longest ago moves away, to memory of other cells, and comes back when it is
+// touched. What lay with a cell that dies meanwhile is lost. When no cell has memory to spare, the
+// touch of a new page ends the task with a message and SIGBUS, and so does that of a lost one;
+// inside hive::guarded it is an error, which names the cell. populate() brings pages in before
+// they are needed, and returns the error. A system call that is handed memory which is not there
+// says EFAULT.
 //
 // A mapping can have up to 1024 times the memory of a node. A process can have as many mappings
 // as Linux allows it (vm.max_map_count, 65,530 by default), and each run of frames that lie side
@@ -71,9 +75,10 @@ class Mapping {
     return reinterpret_cast<T*>(data() + offset);
   }
 
-  // Brings in all pages of the range, so that the touches that follow do not fault. Blocks for
-  // some microseconds for each 64 KiB. Errors: exhausted with ENOMEM (the cell has no memory
-  // left; some pages may be there), bad_argument, cell_down, timed_out, refused (detached).
+  // Brings in all pages of the range, so that the touches that follow do not fault, while the cell
+  // has memory for them. Blocks for some microseconds for each 64 KiB. Errors: exhausted with
+  // ENOMEM (no memory is left; some pages may be there), lost (with the cell whose memory a page
+  // lay in), bad_argument, cell_down, timed_out, refused (detached).
   Result<void> populate(std::uint64_t offset, std::uint64_t length);
 
   // What was stored to a file through it, and all else that is dirty of the file, is on the disk

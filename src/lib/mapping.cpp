@@ -149,10 +149,17 @@ Result<void> MappingImpl::populate(std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = begin() + offset + length;
   const bool is_store = view_->writable && view_->handle == 0;
   std::vector<std::byte> room(view_->source != nullptr ? view_block_bytes : 0);
-  for (std::uint64_t at = begin() + offset; at < end;
-       at = at / view_block_bytes * view_block_bytes + view_block_bytes) {
-    const Fault touch{.address = at, .is_store = is_store};
-    if (auto done = session_->views().serve(*session_, touch, room); !done) return done;
+  // A touch brings in its block, but for pages that find no frame, or are lost: these are touched
+  // each by itself, and say why.
+  std::uint32_t there = 0;
+  for (std::uint64_t at = (begin() + offset) / page_bytes * page_bytes; at < end;
+       at += page_bytes) {
+    if (at % view_block_bytes == 0) there = 0;
+    if ((there >> (at % view_block_bytes / page_bytes) & 1) != 0) continue;
+    const Fault touch{.address = std::max(at, begin() + offset), .is_store = is_store};
+    if (auto done = session_->views().serve(*session_, touch, room, &there); !done) return done;
+    // Of a file only what is cached already comes with it.
+    if (view_->handle != 0 || view_->source != nullptr) there = ~std::uint32_t{0};
   }
   return {};
 }

@@ -178,7 +178,7 @@ MappedView* ViewTable::find(std::uint64_t address) const noexcept {
 }
 
 Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault,
-                              std::span<std::byte> room) noexcept {
+                              std::span<std::byte> room, std::uint32_t* there) noexcept {
   const BlockLock lock(*this, fault.address);
   const MappedView* const view = find(fault.address);
   if (view == nullptr || (fault.is_store && !view->writable)) {
@@ -188,7 +188,7 @@ Result<void> ViewTable::serve(SessionImpl& session, const Fault& fault,
   if (view->gone.load()) return fail(Code::cell_down, cause_cell_failed, view->peer->cell());
   const Patience patience;
   while (true) {
-    auto done = view->source == nullptr ? bring_in(session, *view, fault)
+    auto done = view->source == nullptr ? bring_in(session, *view, fault, there)
                                         : bring_in_private(session, *view, fault, room);
     if (done || !patience.allows(done.error().code)) return done;
     static const std::atomic<std::uint32_t> never{0};
@@ -223,7 +223,7 @@ Result<void> each_run(const machine::Layout& layout, CellId cell, std::uint64_t 
 }  // namespace
 
 Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
-                                 const Fault& fault) const noexcept {
+                                 const Fault& fault, std::uint32_t* there) const noexcept {
   const std::uint64_t page = (fault.address - view.begin) / page_bytes;
   const bool is_file = view.handle != 0;
   if (is_file && !fault.is_store) {
@@ -238,7 +238,7 @@ Result<void> ViewTable::bring_in(SessionImpl& session, const MappedView& view,
                 .args = {view.id, page, fault.is_store ? 1U : 0U, view.handle}};
   if (is_file) call.deadline_ns = deadline_in(file_call_timeout_ns);
   return ask_and_show(session, view, fault,
-                      {.at = view, .call = call, .writable = view.writable});
+                      {.at = view, .call = call, .writable = view.writable, .there = there});
 }
 
 Result<void> ViewTable::ask_and_show(SessionImpl& session, const MappedView& view,
@@ -249,6 +249,9 @@ Result<void> ViewTable::ask_and_show(SessionImpl& session, const MappedView& vie
   asked.call.answer = std::as_writable_bytes(std::span(frames));
   const auto named = session.call(*asked.at.peer, asked.call);
   if (!named) return fail(named.error());
+  for (std::uint32_t i = 0; asked.there != nullptr && i < view_block_pages; ++i) {
+    if (frames[i] != 0) *asked.there |= 1U << i;
+  }
   const std::uint64_t pages = (view.end - view.begin) / page_bytes - block;
   const std::uint64_t inside =
       pages >= view_block_pages ? (1U << view_block_pages) - 1 : (1U << pages) - 1;

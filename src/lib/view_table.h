@@ -103,9 +103,10 @@ class ViewTable {
   }
   // Brings in what was touched. Errors: why it can't be; refused (nothing is mapped there, or not
   // for stores). Async-signal-safe. `room`: for a block; then all pages of the block are copied at
-  // once that a private mapping has to copy.
-  Result<void> serve(SessionImpl& session, const Fault& fault,
-                     std::span<std::byte> room = {}) noexcept;
+  // once that a private mapping has to copy. `there`: of anonymous memory, which pages of the
+  // block have a frame now, a bit for each.
+  Result<void> serve(SessionImpl& session, const Fault& fault, std::span<std::byte> room = {},
+                     std::uint32_t* there = nullptr) noexcept;
 
  private:
   class BlockLock;
@@ -116,10 +117,11 @@ class ViewTable {
     bool writable = false;
     std::optional<std::atomic_ref<std::uint16_t>> copies{};  // what it names is added
     std::uint32_t others = 0;         // pages of the block (bit i: page i) that are not the view's
+    std::uint32_t* there = nullptr;   // those that have a frame are added
   };
   MappedView* find(std::uint64_t address) const noexcept;
   Result<void> bring_in(SessionImpl& session, const MappedView& view,
-                        const Fault& fault) const noexcept;
+                        const Fault& fault, std::uint32_t* there) const noexcept;
   Result<void> ask_and_show(SessionImpl& session, const MappedView& view, const Fault& fault,
                             Asked asked) const noexcept;
   void cover(MappedView& view, bool own_is_there) const;

@@ -68,6 +68,8 @@ inline constexpr const char* file_lost =
 inline constexpr const char* no_memory = "the cell has no memory left for this page";
 inline constexpr const char* no_view = "nothing is mapped there in this task";
 inline constexpr const char* view_limit = "the task has reached its limit of mappings";
+inline constexpr const char* away_lost =
+    "the page lay in memory that was borrowed of another cell, and is lost with it";
 }  // namespace cause
 
 inline constexpr std::array causes = {
@@ -121,6 +123,7 @@ inline constexpr std::array causes = {
     cause::no_memory,
     cause::no_view,
     cause::view_limit,
+    cause::away_lost,
 };
 
 inline std::uint16_t cause_index(std::string_view text) {

@@ -67,9 +67,9 @@ class MemoryFrames final : public FrameMemory {
     const std::scoped_lock lock(mutex_);
     after_write_ = std::move(hook);
   }
-  std::uint64_t times_taken_back(std::uint32_t page) const {
+  std::uint64_t times_taken_back(std::uint32_t p) const {
     const std::scoped_lock lock(mutex_);
-    return taken_back_[page];
+    return taken_back_[p];
   }
   std::vector<std::string> breaches() const {
     const std::scoped_lock lock(mutex_);

@@ -197,7 +197,9 @@ Result<std::uint32_t> FakeSpace::install_at(SpaceCall call, std::uint64_t addres
     const std::scoped_lock lock(node_.mutex_);
     node_.leave_locked(this, {frame, 1});
     if (!begun) return fail(begun.error());
-    Shown& shown = shown_.at(address + i * machine::page_bytes);
+    const auto still = shown_.find(address + i * machine::page_bytes);
+    if (still == shown_.end()) return fail(Code::not_found, "nothing is shown there any more");
+    Shown& shown = still->second;
     const bool is_hole = node_.pages_[frame].hole;
     if (is_hole && call == SpaceCall::open) return fail(Code::lost, "a hole");
     if (is_hole) continue;
@@ -226,6 +228,11 @@ Result<void> FakeSpace::close_at(std::uint64_t address, std::uint32_t count) {
 void FakeSpace::show(std::uint64_t address, std::uint32_t frame) {
   const std::scoped_lock lock(node_.mutex_);
   shown_[address] = {frame, Entry::none};
+}
+
+void FakeSpace::hide_all() {
+  const std::scoped_lock lock(node_.mutex_);
+  shown_.clear();
 }
 
 std::optional<std::uint64_t> FakeSpace::load_at(std::uint64_t address) const {

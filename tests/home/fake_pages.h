@@ -101,6 +101,7 @@ class FakeSpace final : public ClientSpace {
 
   // What the process does. None / false: a fault.
   void show(std::uint64_t address, std::uint32_t frame);
+  void hide_all();
   std::optional<std::uint64_t> load_at(std::uint64_t address) const;
   bool store_at(std::uint64_t address, std::uint64_t value);
   std::optional<std::uint64_t> load(std::uint32_t page) const;

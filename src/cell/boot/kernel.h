@@ -47,6 +47,7 @@
 #include "cell/files/file_service.h"
 #include "cell/files/page_cache.h"
 #include "cell/gate/gate_server.h"
+#include "cell/home/away_pages.h"
 #include "cell/home/fenced.h"
 #include "cell/home/home.h"
 #include "cell/home/local_names.h"
@@ -152,6 +153,7 @@ class Kernel {
   std::optional<LenderService> lender_service_;
   std::optional<RpcLenders> lenders_;
   std::optional<BorrowedFrames> borrowed_;
+  std::optional<AwayPages> away_;
   std::unique_ptr<PageCache> page_cache_;
   std::optional<LocalNames> local_names_;
   std::optional<Membership> membership_;

@@ -31,7 +31,9 @@ void Kernel::make_loans() {
       .self = config_.self, .own = home_.get(), .lenders = &*lenders_,
       .node_frames = config_.layout.user_pages(),
       .slots = borrowed_frames_max(config_.layout.user_pages()),
-      .recall_lent = [this] { return supply_->make_room(1); }});
+      .recall_lent = [this] { return supply_->make_room(1); },
+      .make_room = [this] { return away_->make_room(); }});
+  away_.emplace(*home_, *borrowed_);
   lender_service_.emplace(LenderService::Parts{
       .lender = *home_,
       .rpc = *rpc_,

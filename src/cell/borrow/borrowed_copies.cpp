@@ -202,11 +202,11 @@ Result<void> BorrowedFrames::copy_borrowed(std::uint64_t offset, std::byte* out,
       group.frames.push_back(slot.frame);
     }
     if (group.slots.empty()) {
-      // Whoever has seen the loss may not have told the cache yet.
-      FrameReclaimer* const cache = reclaimer_;
+      // Whoever has seen the loss may not have told who has it yet.
+      FrameReclaimer* const holder = holder_locked(first);
       lock.unlock();
       const std::uint32_t frame = parts_.node_frames + first;
-      if (cache != nullptr) cache->lose({&frame, 1});
+      if (holder != nullptr) holder->lose({&frame, 1});
       return fail(Code::lost, "a borrowed frame was lost", parts_.self);
     }
     ++lender(group.cell).copies;
@@ -240,10 +240,10 @@ Result<void> BorrowedFrames::copy_borrowed(std::uint64_t offset, std::byte* out,
       if (slots_[number].state == SlotState::taken) lost.push_back(parts_.node_frames + number);
     }
     lose_slots_locked(group.slots);
-    FrameReclaimer* const cache = reclaimer_;
+    FrameReclaimer* const holder = holder_locked(group.slots[0]);
     lock.unlock();
-    // The cache calls us: it is there.
-    if (cache != nullptr) cache->lose(lost);
+    // It calls us: it is there.
+    if (holder != nullptr) holder->lose(lost);
     return fail(Code::lost, "a borrowed frame was lost", group.cell);
   }
   return {};
@@ -258,7 +258,7 @@ Result<void> BorrowedFrames::check_cached(std::span<const HeldFrame> held, std::
   bool all_there = true;
   {
     const Lock lock(mutex_);
-    for (const Slot& slot : slots_) taken += slot.state == SlotState::taken ? 1 : 0;
+    for (const Slot& slot : slots_) taken += slot.state == SlotState::taken && !slot.away ? 1 : 0;
     for (const HeldFrame& h : held) {
       if (!is_slot(h.frame)) {
         own.push_back(h);
@@ -266,7 +266,7 @@ Result<void> BorrowedFrames::check_cached(std::span<const HeldFrame> held, std::
       }
       const std::size_t number = h.frame - parts_.node_frames;
       all_there = all_there && number < slots_.size() && h.sequence % 2 == 0 &&
-                  slots_[number].state == SlotState::taken;
+                  slots_[number].state == SlotState::taken && !slots_[number].away;
     }
   }
   if (!all_there || (taken > frames && !in_transit)) {

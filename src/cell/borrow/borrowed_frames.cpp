@@ -48,9 +48,9 @@ void BorrowedFrames::stop() {
   pool_.stop();
 }
 
-void BorrowedFrames::with_reclaimer(const std::function<void(FrameReclaimer&)>& use) {
+void BorrowedFrames::with_reclaimer(const std::function<void(FrameReclaimer&)>& use, bool away) {
   Lock lock(mutex_);
-  FrameReclaimer* const reclaimer = reclaimer_;
+  FrameReclaimer* const reclaimer = away ? owner_ : reclaimer_;
   if (reclaimer == nullptr) return;
   ++reclaimer_users_;
   lock.unlock();
@@ -65,6 +65,12 @@ void BorrowedFrames::use_reclaimer(FrameReclaimer* reclaimer) {
   Lock lock(mutex_);
   reclaimer_ = reclaimer;
   changed_.wait(lock, [&] { return reclaimer != nullptr || reclaimer_users_ == 0; });
+}
+
+void BorrowedFrames::use_owner(FrameReclaimer* owner) {
+  Lock lock(mutex_);
+  owner_ = owner;
+  changed_.wait(lock, [&] { return owner != nullptr || reclaimer_users_ == 0; });
 }
 
 // --- borrowing ----------------------------------------------------------------------------------
@@ -150,13 +156,7 @@ Result<std::uint32_t> BorrowedFrames::add_loan(const LenderOffer& offer, const L
       if (old != by_place_.end()) stale.push_back(old->second);
     }
   }
-  const std::vector<std::uint32_t> taken = [&] {
-    std::vector<std::uint32_t> frames;
-    for (const std::uint32_t slot : stale) {
-      if (slots_[slot].state == SlotState::taken) frames.push_back(parts_.node_frames + slot);
-    }
-    return frames;
-  }();
+  const Taken taken = taken_locked(stale);
   lose_slots_locked(stale);
   if (!changed_.wait_for(lock, std::chrono::nanoseconds(copies_wait_ns),
                          [&] { return stale.empty() || from.copies == 0; })) {
@@ -183,7 +183,7 @@ Result<std::uint32_t> BorrowedFrames::add_loan(const LenderOffer& offer, const L
   counts_.borrowed += added;
   ++counts_.loans;
   lock.unlock();
-  if (!taken.empty()) with_reclaimer([&](FrameReclaimer& cache) { cache.lose(taken); });
+  tell_lost(taken);
   return added;
 }
 
@@ -201,7 +201,7 @@ void BorrowedFrames::settle_loans(CellId cell) {
 
 bool BorrowedFrames::find_more(bool own_only) {
   if (parts_.recall_lent && parts_.recall_lent()) return true;
-  if (own_only) return false;
+  if (own_only) return parts_.make_room && parts_.make_room();
   (void)borrow(borrow_frames_first);
   const Lock lock(mutex_);
   return !spare_.empty();
@@ -233,6 +233,42 @@ std::vector<std::uint32_t> BorrowedFrames::take_frames(std::uint32_t frames_max)
     frames.push_back(parts_.node_frames + slot);
   }
   return frames;
+}
+
+std::vector<std::uint32_t> BorrowedFrames::take_borrowed(std::uint32_t frames_max) {
+  std::vector<std::uint32_t> frames;
+  const Lock lock(mutex_);
+  while (!stopped_ && owner_ != nullptr && !spare_.empty() && frames.size() < frames_max) {
+    const std::uint32_t slot = spare_.back();
+    spare_.pop_back();
+    slots_[slot].state = SlotState::taken;
+    slots_[slot].away = true;
+    ++away_;
+    frames.push_back(parts_.node_frames + slot);
+  }
+  return frames;
+}
+
+// Who needs much has borrowed much: as many again each time, so that the loans are few.
+bool BorrowedFrames::borrow_more() {
+  std::uint64_t wanted = 0;
+  {
+    const Lock lock(mutex_);
+    wanted = std::clamp<std::uint64_t>(counts_.borrowed, borrow_frames_first, loan_frames_max);
+  }
+  (void)borrow(static_cast<std::uint32_t>(wanted));
+  const Lock lock(mutex_);
+  return !spare_.empty();
+}
+
+bool BorrowedFrames::is_lost(std::uint32_t frame) const {
+  const Lock lock(mutex_);
+  return slots_.at(frame - parts_.node_frames).lost;
+}
+
+std::uint64_t BorrowedFrames::taken() const {
+  const Lock lock(mutex_);
+  return away_;
 }
 
 FramePlace BorrowedFrames::place_of(std::uint32_t frame) const {

@@ -1,5 +1,6 @@
 // The frames of a page cache: those of its own node first, and behind them frames that other cells
-// have lent, which it uses like its own.
+// have lent, which it uses like its own; and, of these, those that hold anonymous memory which is
+// away from the node (away_frames.h).
 //
 //   BorrowedFrames frames({.self = 1, .own = home, .lenders = &lenders, .node_frames = n,
 //                          .slots = n});
@@ -9,18 +10,19 @@
 // frames (a slot is the cell's extended pfdat). A slot goes
 //   empty -> spare -> taken -> returning -> empty,
 // and so each loan brings frames that are zero and held by nobody. What a slot held is lost when
-// its lender dies or has taken the frame back; then nothing is asked about it any more, the cache
-// is told, and the slot is empty once the cache has given it back.
+// its lender dies or has taken the frame back; then nothing is asked about it any more, who has it
+// is told, and the slot is empty once that has given it back.
 //
 // INVARIANTS
 //  1. A copy goes to or from a frame only while its slot is taken and not lost, and says `lost` if
 //     it is not so any more afterwards. Before a frame can be another slot's, or be of the
 //     lender's next life, its slot was lost and no copy was under way.
 //  2. No lock is held over questions to lenders, copies, or calls of the cache or the memory home.
+//     Both may call what does not block with a lock of their own.
 //  3. A loan is known to the lender by its number, and here as long as a slot of it is not empty.
 //
-// Thread-safety: any thread. Lock order: the cache's, then mutex_; ask_mutex_ (one question for a
-// loan at a time, so that they come in order), then mutex_.
+// Thread-safety: any thread. Lock order: the cache's, the home's, then mutex_; ask_mutex_ (one
+// question for a loan at a time, so that they come in order), then mutex_.
 #pragma once
 
 #include <array>
@@ -36,6 +38,7 @@
 #include "base/work_pool.h"
 #include "cell/borrow/borrow_policy.h"
 #include "cell/borrow/lenders.h"
+#include "cell/frames/away_frames.h"
 #include "cell/frames/cache_frames.h"
 
 namespace hive::cell {
@@ -45,7 +48,7 @@ inline constexpr std::uint64_t borrowed_idle_ns = 5 * ns_per_s;
 // host holds up.
 inline constexpr std::uint64_t copies_wait_ns = ns_per_s;
 
-class BorrowedFrames final : public CacheFrames {
+class BorrowedFrames final : public CacheFrames, public AwayFrames {
  public:
   struct Parts {
     CellId self = -1;
@@ -57,6 +60,8 @@ class BorrowedFrames final : public CacheFrames {
     std::uint64_t pause_ns = recall_pause_ns;  // who wanted frames back is not asked for so long
     // What this cell has lent comes back before it borrows itself. False: there is none.
     std::function<bool()> recall_lent{};
+    // Other memory leaves its frames of the node. False: there is none, or no place for it.
+    std::function<bool()> make_room{};
   };
   explicit BorrowedFrames(const Parts& parts);
   ~BorrowedFrames() override { stop(); }
@@ -106,6 +111,13 @@ class BorrowedFrames final : public CacheFrames {
   Result<void> check_cached(std::span<const HeldFrame> held, std::size_t frames,
                             bool in_transit) const override;
 
+  // --- for anonymous memory that is away --------------------------------------------------------
+  void use_owner(FrameReclaimer* owner) override;
+  std::vector<std::uint32_t> take_borrowed(std::uint32_t frames_max) override;
+  bool borrow_more() override;
+  bool is_lost(std::uint32_t frame) const override;
+  std::uint64_t taken() const override;
+
  private:
   using Lock = std::unique_lock<std::mutex>;
   // returning: the lender is to be told; sending: a thread is telling it.
@@ -115,6 +127,7 @@ class BorrowedFrames final : public CacheFrames {
     bool lost = false;
     bool bad = false;   // a question about it failed: it can only be given back
     bool idle = false;  // spare since the last look
+    bool away = false;  // taken, and not by the cache
     CellId cell = -1;
     std::uint32_t frame = 0;
     std::uint64_t loan = 0;
@@ -132,6 +145,11 @@ class BorrowedFrames final : public CacheFrames {
     std::uint32_t copies = 0;  // under way
     std::uint64_t not_before_ns = 0;
     std::vector<OpenLoan> loans;
+  };
+  // Frames that are taken, as those count them who have them.
+  struct Taken {
+    std::vector<std::uint32_t> cache;
+    std::vector<std::uint32_t> away;
   };
   // Slots of one loan, and their frames at the lender.
   struct Group {
@@ -159,7 +177,13 @@ class BorrowedFrames final : public CacheFrames {
   bool send_back(Lock& lock, std::uint32_t first, std::set<CellId>& silent);
   void give_up(CellId cell, machine::PageRange range);
   void give_up_idle();
-  void with_reclaimer(const std::function<void(FrameReclaimer&)>& use);
+  // Those of the slots that somebody has.
+  Taken taken_locked(std::span<const std::uint32_t> slots) const;
+  void tell_lost(const Taken& taken);
+  void with_reclaimer(const std::function<void(FrameReclaimer&)>& use, bool away = false);
+  FrameReclaimer* holder_locked(std::uint32_t slot) const {
+    return slots_[slot].away ? owner_ : reclaimer_;
+  }
   void post(std::function<void()> work) { (void)pool_.post(std::move(work)); }
 
   // borrowed_copies.cpp
@@ -184,7 +208,9 @@ class BorrowedFrames final : public CacheFrames {
   BorrowPolicy policy_;
   Counts counts_;
   FrameReclaimer* reclaimer_ = nullptr;
-  int reclaimer_users_ = 0;
+  FrameReclaimer* owner_ = nullptr;  // of those that are away
+  int reclaimer_users_ = 0;   // of both
+  std::uint64_t away_ = 0;    // slots that are taken, and not by the cache
   bool borrow_posted_ = false;
   std::uint64_t next_idle_ns_ = 0;
   bool stopped_ = false;

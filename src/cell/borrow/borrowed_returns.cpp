@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/check.h"
 #include "cell/borrow/borrowed_frames.h"
@@ -15,6 +16,25 @@ namespace {
 constexpr std::uint32_t give_up_run_max = 64;  // frames, before the lender gets some of them
 
 }  // namespace
+
+BorrowedFrames::Taken BorrowedFrames::taken_locked(std::span<const std::uint32_t> slots) const {
+  Taken taken;
+  for (const std::uint32_t number : slots) {
+    const Slot& slot = slots_[number];
+    if (slot.state != SlotState::taken) continue;
+    (slot.away ? taken.away : taken.cache).push_back(parts_.node_frames + number);
+  }
+  return taken;
+}
+
+void BorrowedFrames::tell_lost(const Taken& taken) {
+  const auto tell = [this](std::span<const std::uint32_t> frames, bool away) {
+    if (frames.empty()) return;
+    with_reclaimer([frames](FrameReclaimer& holder) { holder.lose(frames); }, away);
+  };
+  tell(taken.cache, false);
+  tell(taken.away, true);
+}
 
 // --- giving back --------------------------------------------------------------------------------
 
@@ -60,6 +80,7 @@ void BorrowedFrames::give_back_frames(std::span<const std::uint32_t> frames) {
       const std::uint32_t number = frame - parts_.node_frames;
       Slot& slot = slots_[number];
       HIVE_CHECK(slot.state == SlotState::taken);
+      if (std::exchange(slot.away, false)) --away_;
       if (slot.lost || stopped_) {
         free_slot_locked(number);
         continue;
@@ -151,7 +172,11 @@ void BorrowedFrames::on_recall(CellId cell, PageRange range) {
 }
 
 void BorrowedFrames::give_up(CellId cell, PageRange range) {
-  std::vector<PageRange> taken;  // runs of slots, as the cache counts them
+  struct Run {
+    PageRange frames;  // as those count them who have them
+    bool away = false;
+  };
+  std::vector<Run> taken;
   {
     const Lock lock(mutex_);
     for (std::uint32_t number = 0; number < slots_.size(); ++number) {
@@ -163,24 +188,24 @@ void BorrowedFrames::give_up(CellId cell, PageRange range) {
         returning_.push_back(number);
       } else if (slot.state == SlotState::taken) {
         const std::uint32_t frame = parts_.node_frames + number;
-        if (taken.empty() || taken.back().end() != frame ||
-            taken.back().count == give_up_run_max) {
-          taken.push_back({frame, 0});
+        if (taken.empty() || taken.back().frames.end() != frame ||
+            taken.back().away != slot.away || taken.back().frames.count == give_up_run_max) {
+          taken.push_back({{frame, 0}, slot.away});
         }
-        ++taken.back().count;
+        ++taken.back().frames.count;
       }
     }
   }
   return_slots();
-  for (const PageRange run : taken) {
-    with_reclaimer([run](FrameReclaimer& cache) { (void)cache.reclaim(run); });
+  for (const Run& run : taken) {
+    with_reclaimer([&run](FrameReclaimer& holder) { (void)holder.reclaim(run.frames); }, run.away);
     return_slots();
   }
 }
 
 void BorrowedFrames::on_lender_down(CellId cell) {
   if (cell < 0 || cell >= max_cells) return;
-  std::vector<std::uint32_t> taken;
+  Taken taken;
   {
     Lock lock(mutex_);
     lender(cell).down = true;
@@ -190,13 +215,13 @@ void BorrowedFrames::on_lender_down(CellId cell) {
       const Slot& slot = slots_[number];
       if (slot.state == SlotState::empty || slot.cell != cell) continue;
       slots.push_back(number);
-      if (slot.state == SlotState::taken) taken.push_back(parts_.node_frames + number);
     }
+    taken = taken_locked(slots);
     lose_slots_locked(slots);
     (void)changed_.wait_for(lock, std::chrono::nanoseconds(copies_wait_ns),
                             [&] { return lender(cell).copies == 0; });
   }
-  if (!taken.empty()) with_reclaimer([&](FrameReclaimer& cache) { cache.lose(taken); });
+  tell_lost(taken);
 }
 
 void BorrowedFrames::on_tick() {
@@ -215,9 +240,11 @@ void BorrowedFrames::on_tick() {
 
 // What nobody has used since the last time.
 void BorrowedFrames::give_up_idle() {
-  with_reclaimer([this](FrameReclaimer& cache) {
-    cache.give_up_idle({parts_.node_frames, static_cast<std::uint32_t>(slots_.size())});
-  });
+  const auto give_up = [this](FrameReclaimer& holder) {
+    holder.give_up_idle({parts_.node_frames, static_cast<std::uint32_t>(slots_.size())});
+  };
+  with_reclaimer(give_up);
+  with_reclaimer(give_up, true);
   {
     const Lock lock(mutex_);
     std::erase_if(spare_, [this](std::uint32_t number) {

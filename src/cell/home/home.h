@@ -15,13 +15,12 @@
 // Thread-safety: any thread; calls about pages may block for as long as the client's process holds
 // its mmap lock (47 ms were seen), so not the receive loop. on_tick never blocks. No thread is in
 // a call when it is destroyed; calls still parked are dropped with it, without an outcome.
-// Lock order: the gate server's, the page cache's, mutex_, the heap's. Outcomes of parked calls
+// Lock order: gate server, page cache, mutex_, borrowed frames, heap. Outcomes of parked calls
 // and log lines are delivered, and the page cache is called, with mutex_ free.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,11 +32,11 @@
 
 #include <hive/error.h>
 #include <hive/window.h>
-#include "base/time.h"
 #include "cell/frames/cache_frames.h"
 #include "cell/frames/frame_supply.h"
 #include "cell/frames/frame_table.h"
 #include "cell/frames/loans.h"
+#include "cell/home/kept_losses.h"
 #include "cell/home/loan_book.h"
 #include "cell/home/lock_table.h"
 #include "cell/home/page_bits.h"
@@ -146,7 +145,7 @@ class Home final : public CacheFrames, public FrameLender {
   // Its memory is gone.
   Result<void> unmap_view(ClientId client, ViewId view);
   // Finds frames for the block around the page, at least for that page, and brings in what is
-  // shown already. Errors: exhausted (no memory is left), busy, host, bad_argument (no copy).
+  // shown already. Errors: exhausted, lost (with its lender), busy, host, bad_argument (no copy).
   Result<ViewBlock> fault_view(ClientId client, ViewId view, const ViewTouch& touch);
   // The client shows the frames that fault_view() named: they are brought in. Errors: busy, host.
   Result<void> give_view(ClientId client, ViewId view, std::uint64_t page);
@@ -209,6 +208,7 @@ class Home final : public CacheFrames, public FrameLender {
   std::uint64_t frames_in(FrameState state) const { return frames_.count(state); }
 
  private:
+  friend class AwayPages;  // a part of it: what it does with memory that is away from the node
   using PageRange = machine::PageRange;
   using Lock = std::unique_lock<std::mutex>;
   using Client = home::Client;
@@ -219,7 +219,6 @@ class Home final : public CacheFrames, public FrameLender {
   using Restore = home::Restore;
   using Tear = home::Tear;
   using LockLoss = home::LockLoss;
-  using KeptLoss = home::KeptLoss;
 
   Home(Parts parts, Publisher publisher, FrameTable frames);
 
@@ -228,8 +227,6 @@ class Home final : public CacheFrames, public FrameLender {
   bool is_here_locked(ClientId id) const { return clients_.contains(id); }
   HomeLoss remove_clients(std::span<const ClientId> ids, Leave why);
   void note_loss_locked(const Client& client, HomeLoss& loss) const;
-  void keep_loss_locked(CellId cell, const HomeLoss& loss);
-  HomeLoss kept_loss(CellId cell);
   void log(const std::string& line) const {
     if (parts_.log) parts_.log(line);
   }
@@ -274,8 +271,9 @@ class Home final : public CacheFrames, public FrameLender {
   Result<home::ViewPlace> view_locked(ClientId client, ViewId view) const;
   // Frames of the node for those of these pages of a block (bit i: page i) that have none.
   void find_frames_locked(home::ViewPages& block, std::uint32_t pages, ViewId view);
-  std::optional<PageRange> last_frame(Lock& lock);
-  Result<void> find_touched(Lock& lock, ClientId client, ViewId view, std::uint64_t page);
+  std::optional<PageRange> last_frame(Lock& lock, bool comes_back);
+  Result<void> find_pages(Lock& lock, const home::BlockName& name, std::uint32_t touched,
+                          std::uint32_t wanted);
   Result<void> fill_copies(Lock& lock, ClientId client, ViewId view,
                            const home::ViewPages& before, const ViewTouch& touch);
   Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
@@ -284,7 +282,7 @@ class Home final : public CacheFrames, public FrameLender {
                              const FilePart& part);
   std::vector<home::ShownRun> shown_locked(const home::View& view, std::uint64_t block) const;
   bool is_opener_locked(const home::View& view, std::uint64_t page, std::uint32_t frame) const;
-  ViewBlock answer_locked(const home::ViewPages& block) const;
+  ViewBlock answer_locked(home::ViewPages& block) const;
   void drop_views_locked(Client& client);
   void drop_view_locked(home::View& view);
   // Those of one view, or of a client: they are openers no more.
@@ -371,7 +369,7 @@ class Home final : public CacheFrames, public FrameLender {
   PageBits touched_;  // was given to somebody since it was last refilled
   PageCalls page_calls_;
   std::map<ClientId, ClientRef> clients_;
-  std::deque<KeptLoss> kept_losses_;  // of tasks that ended a moment ago
+  KeptLosses kept_losses_;
   std::map<SegmentId, Segment> segments_;
   std::map<std::string, SegmentId, std::less<>> names_;
   std::multimap<std::uint32_t, home::Opener> openers_;  // by frame
@@ -387,6 +385,7 @@ class Home final : public CacheFrames, public FrameLender {
   RecallFrames recall_;
   FrameReclaimer* reclaimer_ = nullptr;
   FrameSupply* supply_ = nullptr;
+  AwayPages* away_ = nullptr;
   PageRange reclaimed_;  // the range that it is being asked for; nobody is: no pages
   ClientId last_client_ = 0;
   SegmentId last_segment_ = 0;

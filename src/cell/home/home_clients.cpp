@@ -68,24 +68,9 @@ HomeLoss Home::on_cell_down(CellId cell) {
     }
   }
   HomeLoss loss = remove_clients(gone, Leave::cell_down);
-  loss.add(kept_loss(cell));  // after it: some may have been removed by others just now
-  return loss;
-}
-
-void Home::keep_loss_locked(CellId cell, const HomeLoss& loss) {
-  if (kept_losses_.size() >= losses_kept_max) kept_losses_.pop_front();
-  kept_losses_.push_back({cell, parts_.now(), loss});
-}
-
-HomeLoss Home::kept_loss(CellId cell) {
   const Lock lock(mutex_);
-  const std::uint64_t now = parts_.now();
-  HomeLoss loss;
-  std::erase_if(kept_losses_, [&](const KeptLoss& kept) {
-    const bool is_old = now > kept.ended_ns + loss_kept_ns;
-    if (!is_old && kept.cell == cell) loss.add(kept.loss);
-    return is_old || kept.cell == cell;
-  });
+  // After it: some may have been removed by others just now.
+  loss.add(kept_losses_.take(cell, parts_.now()));
   return loss;
 }
 
@@ -140,7 +125,9 @@ HomeLoss Home::remove_clients(std::span<const ClientId> ids, Leave why) {
   }
   loss.locks = locks.size();
   const bool is_a_loss = why == Leave::died || !loss.ranges.empty();
-  if (is_a_loss && why != Leave::cell_down) keep_loss_locked(gone.front()->info.cell, loss);
+  if (is_a_loss && why != Leave::cell_down) {
+    kept_losses_.keep(gone.front()->info.cell, parts_.now(), loss);
+  }
   sync_.leave(left, why != Leave::detached, out);
   std::vector<home::Opener> openers;
   for (const ClientRef& client : gone) {

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "cell/home/away_pages.h"
 #include "cell/home/home.h"
 #include "proto/causes.h"
 
@@ -158,6 +159,9 @@ Result<void> Home::check_frames_locked() const {
         }
       }
     }
+  }
+  if (away_ != nullptr) {
+    if (auto sound = away_->check_locked(); !sound) return sound;
   }
   // One range may be out of the list, with whoever cleans it.
   std::uint64_t to_clean = 0;

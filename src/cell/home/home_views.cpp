@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <utility>
 
+#include "cell/home/away_pages.h"
 #include "cell/home/home.h"
 #include "proto/causes.h"
 
@@ -18,6 +20,7 @@ using proto::view_block_pages;
 
 namespace {
 
+constexpr int fault_attempts_max = 8;
 constexpr std::uint32_t all_of_block = (1U << view_block_pages) - 1;
 
 // Whether the page is a copy, or becomes one now.
@@ -93,8 +96,9 @@ Result<void> Home::unmap_view(ClientId id, ViewId view_id) {
 }
 
 void Home::drop_view_locked(View& view) {
-  for (const auto& [number, block] : view.blocks) {
+  for (auto& [number, block] : view.blocks) {
     if (view.part.file != 0) break;
+    if (away_ != nullptr) away_->drop_locked(block);
     for (const std::uint32_t frame : block.frames) {
       if (frame != home::none) begin_cleaning_locked({frame, 1});
     }
@@ -109,7 +113,8 @@ void Home::drop_views_locked(Client& client) {
 
 void Home::find_frames_locked(ViewPages& block, std::uint32_t pages, ViewId view) {
   const auto is_wanted = [&](std::uint32_t page) {
-    return page < view_block_pages && (pages >> page & 1) != 0 && block.frames[page] == home::none;
+    return page < view_block_pages && (pages >> page & 1) != 0 &&
+           block.frames[page] == home::none && block.lost_with[page] < 0;
   };
   for (std::uint32_t first = 0; first < view_block_pages;) {
     std::uint32_t count = 0;
@@ -125,17 +130,24 @@ void Home::find_frames_locked(ViewPages& block, std::uint32_t pages, ViewId view
   }
 }
 
-// When none is free: what was freed is cleaned, then the cache gives some back, then others help.
-std::optional<machine::PageRange> Home::last_frame(Lock& lock) {
-  for (const std::uint32_t pages : {view_block_pages, 1U}) {
-    if (auto found = allocate(lock, pages, FrameState::anonymous)) return found;
+// When none is free: what was freed is cleaned, then the cache gives some back, then others help,
+// then other memory moves away. `comes_back`: for a page that is away.
+std::optional<machine::PageRange> Home::last_frame(Lock& lock, bool comes_back) {
+  const auto any_of = [this](FrameState state) { return frames_.count(state) > 0; };
+  // Else a look at all frames would tell no more.
+  if (any_of(FrameState::cleaning) || any_of(FrameState::cached) || any_of(FrameState::lent)) {
+    for (const std::uint32_t pages : {view_block_pages, 1U}) {
+      if (auto found = allocate(lock, pages, FrameState::anonymous)) return found;
+    }
   }
-  FrameSupply* const supply = supply_;
-  if (supply == nullptr) return std::nullopt;
-  lock.unlock();
-  const bool any = supply->make_room(view_block_pages);
-  lock.lock();
-  if (!any) return std::nullopt;
+  if (FrameSupply* const supply = supply_; supply != nullptr) {
+    lock.unlock();
+    const bool any = supply->make_room(view_block_pages);
+    lock.lock();
+    auto found = any ? allocate(lock, 1, FrameState::anonymous) : std::nullopt;
+    if (found) return found;
+  }
+  if (away_ == nullptr || !away_->make_room(lock, comes_back)) return std::nullopt;
   return allocate(lock, 1, FrameState::anonymous);
 }
 
@@ -155,10 +167,12 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, const ViewTouch&
   std::uint32_t wanted = left < view_block_pages ? (1U << left) - 1 : all_of_block;
   if (copies) wanted &= touch.copied;
   const ViewPages before = place->view->blocks[number];
-  if (auto found = find_touched(lock, id, view_id, touch.page); !found) return fail(found.error());
+  const auto touched = static_cast<std::uint32_t>(touch.page % view_block_pages);
+  if (auto found = find_pages(lock, {id, view_id, number}, touched, wanted); !found) {
+    return fail(found.error());
+  }
   place = view_locked(id, view_id);
   if (!place) return fail(place.error());
-  find_frames_locked(place->view->blocks[number], wanted, view_id);
   if (copies) {
     const auto filled = fill_copies(lock, id, view_id, before, touch);
     if (!filled) return fail(filled.error());
@@ -173,30 +187,47 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, const ViewTouch&
   return answer;
 }
 
-// The page has a frame then. Releases the lock.
-Result<void> Home::find_touched(Lock& lock, ClientId id, ViewId view_id, std::uint64_t page) {
-  auto place = view_locked(id, view_id);
-  if (!place) return fail(place.error());
-  const std::uint64_t number = page / view_block_pages;
-  const auto touched = static_cast<std::uint32_t>(page % view_block_pages);
-  ViewPages* block = &place->view->blocks[number];
-  find_frames_locked(*block, 1U << touched, view_id);
-  if (block->frames[touched] != home::none) return {};
-  auto found = last_frame(lock);
-  // The lock was released: the view may be gone.
-  place = view_locked(id, view_id);
-  if (!place && found) frames_.free_untouched(*found);
-  if (!place) return fail(place.error());
-  block = &place->view->blocks[number];
-  if (found && block->frames[touched] == home::none) {
-    frames_.set_owner({found->first, 1}, view_id);
-    block->frames[touched] = found->first;
-    frames_.free_untouched({found->first + 1, found->count - 1});
-  } else if (found) {
-    frames_.free_untouched(*found);
+// The touched page has a frame then, and those wanted for which there is one; what was away of
+// them is back. Releases the lock.
+Result<void> Home::find_pages(Lock& lock, const home::BlockName& name, std::uint32_t touched,
+                              std::uint32_t wanted) {
+  for (int i = 0; i < fault_attempts_max; ++i) {
+    if (away_ != nullptr && !away_->wait_until_settled(lock, name)) break;
+    const auto place = view_locked(name.client, name.view);
+    if (!place) return fail(place.error());
+    ViewPages& block = place->view->blocks[name.number];
+    if (block.lost_with[touched] >= 0) {
+      return fail(Code::lost, cause::away_lost, block.lost_with[touched]);
+    }
+    find_frames_locked(block, 1U << touched, name.view);
+    if (block.frames[touched] == home::none) {
+      const bool comes_back = block.away[touched] != home::none;
+      if (auto found = last_frame(lock, comes_back)) {
+        // The lock was released: the view may be gone, and the page may have a frame.
+        const auto now = view_locked(name.client, name.view);
+        ViewPages* const there = now ? &now->view->blocks[name.number] : nullptr;
+        if (there != nullptr && there->frames[touched] == home::none &&
+            there->lost_with[touched] < 0 && there->moving == 0) {
+          frames_.set_owner({found->first, 1}, name.view);
+          there->frames[touched] = found->first++;
+          --found->count;
+        }
+        frames_.free_untouched(*found);
+        continue;
+      }
+      const bool is_late = away_ != nullptr && away_->is_busy_locked();
+      if (is_late || !view_locked(name.client, name.view)) continue;
+      return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
+    }
+    find_frames_locked(block, wanted, name.view);
+    // Copies stay: their client says itself which of its pages are some.
+    if (away_ == nullptr || place->view->part.copies) return {};
+    away_->brought_in_locked(name, block);
+    if (!AwayPages::is_to_fetch(block)) return {};
+    if (auto done = away_->fetch(lock, name); !done) return done;
+    // The lock was released.
   }
-  if (block->frames[touched] != home::none) return {};
-  return fail(Code::exhausted, cause::no_memory, parts_.self, ENOMEM);
+  return fail(Code::busy, cause::pages_in_use, parts_.self);
 }
 
 // Frames that pages of a view of copies have and did not have before get their content, or go
@@ -244,13 +275,18 @@ Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id, const Vi
   return fail(host_error(done.error()));
 }
 
-ViewBlock Home::answer_locked(const ViewPages& block) const {
+// What the process shows from here on where it is told to show something else, it has to say.
+ViewBlock Home::answer_locked(ViewPages& block) const {
   ViewBlock answer;
+  block.told.fill(home::none);
   for (std::uint32_t i = 0; i < view_block_pages; ++i) {
     const std::uint32_t frame = block.frames[i];
     if (frame == home::none) continue;
     answer.frames[i] = parts_.layout.user_begin(parts_.self) + frame * page_bytes;
-    if (block.shown[i] != frame) answer.show |= 1U << i;
+    if (block.shown[i] == frame) continue;
+    answer.show |= 1U << i;
+    block.told[i] = frame;
+    block.shown[i] = home::none;
   }
   return answer;
 }
@@ -265,7 +301,11 @@ Result<void> Home::give_view(ClientId id, ViewId view_id, std::uint64_t page) {
   if (block == view->blocks.end()) {
     return fail(Code::bad_argument, cause::no_view, parts_.self);
   }
-  block->second.shown = block->second.frames;
+  if (block->second.moving != 0) return fail(Code::busy, cause::pages_in_use, parts_.self);
+  for (std::uint32_t i = 0; i < view_block_pages; ++i) {
+    const std::uint32_t told = std::exchange(block->second.told[i], home::none);
+    if (told != home::none) block->second.shown[i] = told;
+  }
   return bring_in(lock, client, *view, number);
 }
 

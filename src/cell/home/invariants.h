@@ -42,7 +42,7 @@
 //     where another is shown. Calls on one block of a view come one after the other from a sound
 //     client, and an unsound one harms its own memory. A view of copies may lie over one of a file
 //     for reading, and has a frame for a page only with its content, which is there before anybody
-//     is shown it.
+//     is shown it. What is away is in no frame of the node: away_pages.h.
 //
 // 14. A page of a view of a file is a frame of the page cache. It is brought in only while that
 //     holds the page that was meant. A client that may store there is an opener of the frame, from

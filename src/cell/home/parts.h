@@ -14,6 +14,8 @@
 
 namespace hive::cell {
 
+class AwayPages;
+
 struct HomeParts {
   CellId self = 0;
   machine::Layout layout{};

@@ -43,13 +43,25 @@ struct ViewPages {
   ViewPages() {
     frames.fill(none);
     shown.fill(none);
+    told.fill(none);
+    away.fill(none);
+    lost_with.fill(-1);
   }
   std::array<std::uint32_t, proto::view_block_pages> frames;  // of the node; none: no frame yet
   // What the process has shown there, as it said itself. What it touches there is brought in only
   // when that is the frame of the page, so a wrong one costs a fault.
   std::array<std::uint32_t, proto::view_block_pages> shown;
+  // What it was told to show, and has not said yet that it does. Meanwhile the page may have left
+  // for another frame.
+  std::array<std::uint32_t, proto::view_block_pages> told;
   // Of a file: the number of the frame when it held the page. It may hold another one by now.
   std::array<std::uint64_t, proto::view_block_pages> sequences{};
+  // Of anonymous memory: the borrowed frame that holds a page which is away (away_pages.h), and
+  // whose cell took a page along that is lost.
+  std::array<std::uint32_t, proto::view_block_pages> away;
+  std::array<std::int8_t, proto::view_block_pages> lost_with;
+  std::uint32_t moving = 0;  // bit i: page i is in somebody's hands, on its way to another frame
+  std::uint64_t turn = 0;    // when it moves away; 0: nothing of it is in a frame of the node
 };
 
 // Addresses of a client that stand for single frames: the client's own, or those of a file.
@@ -60,6 +72,12 @@ struct View {
   std::uint64_t pages = 0;
   FilePart part;  // file 0: anonymous memory
   std::unordered_map<std::uint64_t, ViewPages> blocks;
+};
+
+struct BlockName {
+  ClientId client = 0;
+  ViewId view = 0;
+  std::uint64_t number = 0;
 };
 
 // Pages of a view that can be brought in together.
@@ -133,12 +151,6 @@ struct LockLoss {
   std::shared_ptr<Client> client;
   ObjectId object = 0;
   std::uint32_t page = 0;
-};
-
-struct KeptLoss {
-  CellId cell = -1;
-  std::uint64_t ended_ns = 0;
-  HomeLoss loss;
 };
 
 }  // namespace hive::cell::home
