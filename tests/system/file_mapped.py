@@ -169,8 +169,9 @@ class Mapped:
         """What no task that has died could store to is as it was."""
         old = file.data
         may_be_lost = set(file.stores) if has_died else set()
-        # As long as the disk has it, when its last pages are lost before they were ever there.
-        gone = range(len(data) // PAGE, -(-len(old) // PAGE))
+        # As long as the disk has it, when its last pages are lost before they were ever there: but for holes.
+        gone = [page for page in range(len(data) // PAGE, -(-len(old) // PAGE))
+                if old[page * PAGE:(page + 1) * PAGE].strip(b"\0")]
         if len(data) > len(old) or (len(data) < len(old) and not may_be_lost.issuperset(gone)):
             raise AssertionError(f"{path}: {len(data)} bytes, not {len(old)}, and its home lives")
         for at in range(0, len(data), PAGE):
