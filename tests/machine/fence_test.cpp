@@ -78,7 +78,7 @@ TEST(MachineRange, AForkedChildHasNoneAndCanTakeItAnew) {
 TEST(MachineRange, TheWidestMachineFits) {
   Actor actor;
   EXPECT_EQ(actor.run([](Exchange&) -> std::int64_t {
-    const Layout widest = make_layout(1, (std::uint64_t{340} << 30) / 33 * 32);
+    const Layout widest = make_layout(1, (std::uint64_t{340} << 30) / 17 * 16);
     if (widest.stride == 0) return 1;
     return reserve_machine_range(widest) ? 0 : 2;
   }),
