@@ -41,7 +41,9 @@ void Judge::judge_files(Case& now) {
     for (const Event& event : component.events) {
       std::optional<std::string> wrong;
       if (event.what == event::foreign) wrong = "a file has bytes that nobody stored there";
-      if (event.what == event::file_page) wrong = files_.observe_page(event, lost, now.ended_filers);
+      if (event.what == event::file_page) {
+        wrong = files_.observe_page(event, lost, now.ended_filers);
+      }
       if (event.what == event::names) wrong = files_.observe_names(event);
       if (wrong) escape(now, *wrong, text_of(component, event));
       if (event.what == event::file_error) judge_file_error(now, component, event);

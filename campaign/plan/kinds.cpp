@@ -149,7 +149,7 @@ Fault plan_fault(std::uint64_t seed, std::uint64_t number, const std::vector<Kin
   if (fault.kind.rfind("at-frame-", 0) == 0) {
     const bool borrows = fault.kind == "at-frame-borrow";
     if (needs_frames(fault.targets[0]) != borrows) fault.targets[0] ^= 1;
-    if (fault.targets[0] >= cells) fault.targets[0] = 0;
+    if (fault.targets[0] >= cells) fault.targets[0] = 1;  // of an odd number: one that borrows
   }
   fault.delay_us = random.between(1'000, delay_us_max);
   fault.seed = random.next();

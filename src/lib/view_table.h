@@ -45,7 +45,7 @@ struct ViewAt {
 
 // What a private mapping shows of a file, where the task has no copies.
 struct ViewSource : ViewAt {
-  // How long it is in the view. Errors: exhausted.
+  // Room to note the copies of a view of so many bytes. Errors: exhausted.
   Result<void> take_room(std::uint64_t bytes);
 
   std::uint64_t first_page = 0;   // of the file

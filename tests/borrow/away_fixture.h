@@ -1,58 +1,31 @@
 // Tasks' memory on a small node, over fake page tables, with lenders next door.
 #pragma once
 
-#include <atomic>
-#include <random>
+#include <memory>
 #include <thread>
 
 #include "base/safe_copy.h"
-#include "cell/borrow/borrowed_frames.h"
 #include "cell/home/away_pages.h"
 #include "home_fixture.h"
-#include "next_door.h"
+#include "with_lenders.h"
 
 namespace hive::cell::test {
 
-class AwayTest : public HomeTest {
+class AwayTest : public HomeTest, protected WithLenders {
  protected:
-  static constexpr CellId first_lender = 0;
-  static constexpr CellId second_lender = 2;
-  static constexpr std::uint64_t wait_max_ns = 60 * ns_per_s;
-
   static void SetUpTestSuite() { install_safe_copy_handler(); }
 
   void start_cells(int lenders, std::uint64_t recall_ns = recall_max_ns) {
-    doors = std::make_unique<NextDoor>(layout, Borrower{self, 1});
-    borrowed = std::make_unique<BorrowedFrames>(BorrowedFrames::Parts{
-        .self = self, .own = home.get(), .lenders = doors.get(), .node_frames = pages,
-        .slots = pages, .idle_ns = 3600 * ns_per_s, .pause_ns = pause_ns});
+    start_borrowing(layout, {.self = self, .own = home.get(), .node_frames = pages,
+                             .slots = pages, .idle_ns = 3600 * ns_per_s});
     away = std::make_unique<AwayPages>(*home, *borrowed);
-    if (lenders > 0) start_lender(first_lender, recall_ns);
-    if (lenders > 1) start_lender(second_lender, recall_ns);
-  }
-  void start_lender(CellId cell, std::uint64_t recall_ns = recall_max_ns) {
-    doors->start(cell, recall_ns).use_recall([this, cell](CellId, machine::PageRange range) {
-      if (hears_recall) borrowed->on_recall(cell, range);
-    });
-  }
-  void kill_lender(CellId cell) {
-    doors->kill(cell);
-    borrowed->on_lender_down(cell);
+    start_lenders(lenders, recall_ns);
   }
   void TearDown() override {
     HomeTest::TearDown();
     expect_lenders_sound();
     away.reset();
     borrowed->stop();
-  }
-  void expect_lenders_sound() {
-    for (const LenderOffer& offer : doors->offers()) {
-      const auto sound = doors->home(offer.cell).check_frames().sound;
-      EXPECT_TRUE(sound) << sound.error().message();
-      for (const std::string& breach : doors->node(offer.cell).frames.breaches()) {
-        ADD_FAILURE() << "lender " << offer.cell << ": " << breach;
-      }
-    }
   }
   // The lender has only so many frames to spare.
   void leave_to_spare(CellId cell, std::uint32_t frames) {
@@ -62,16 +35,6 @@ class AwayTest : public HomeTest {
     const auto id = *lender.add_client(info, std::make_shared<KernelSpace>(doors->node(cell)));
     const std::uint64_t bytes = (pages - pages / 8 - frames) * page;
     EXPECT_TRUE(lender.create_segment(id, "hog", bytes, true));
-  }
-  std::uint64_t lent_by(CellId cell) { return doors->home(cell).frames_in(FrameState::lent); }
-  template <class Condition>
-  static bool wait_for(Condition condition) {
-    const std::uint64_t deadline = now_ns() + wait_max_ns;
-    while (!condition()) {
-      if (now_ns() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
 
   // A task with one view, which it touches as libhive does. Not thread-safe.
@@ -147,11 +110,7 @@ class AwayTest : public HomeTest {
     std::uint64_t count_ = 0;
   };
 
-  std::uint64_t pause_ns = recall_pause_ns;
-  std::unique_ptr<NextDoor> doors;
-  std::unique_ptr<BorrowedFrames> borrowed;
   std::unique_ptr<AwayPages> away;
-  std::atomic<bool> hears_recall{true};
 };
 
 }  // namespace hive::cell::test

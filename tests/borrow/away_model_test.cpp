@@ -5,8 +5,10 @@
 
 #include <array>
 #include <iostream>
+#include <random>
 
 #include "away_fixture.h"
+#include "test_seed.h"
 
 namespace hive::cell::test {
 namespace {
@@ -17,12 +19,6 @@ constexpr int operations_of_task = 4000;
 constexpr int events_min = 80;
 
 enum Event { ev_recall, ev_take, ev_kill, ev_segment, ev_tick, ev_borrow, ev_check, ev_count };
-
-unsigned seed_of_test() {
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                          : std::random_device{}();
-}
 
 class AwayModel : public AwayTest {
  protected:
@@ -89,12 +85,9 @@ void AwayModel::task(std::uint64_t number, unsigned seed) {
 void AwayModel::one(Event event, std::mt19937& random) {
   const CellId cell = random() % 2 == 0 ? first_lender : second_lender;
   if (event == ev_recall || event == ev_take) {
-    hears_recall = event == ev_recall;
-    (void)doors->home(cell).recall_lent();
-    hears_recall = true;
+    recall(cell, event == ev_recall);
   } else if (event == ev_kill) {
-    kill_lender(cell);
-    start_lender(cell, 20 * ns_per_ms);
+    restart_lender(cell);
   } else if (event == ev_segment) {
     const TestClient client = attach(self, 99);
     (void)home->create_segment(client.id, "s", (1 + random() % (pages / 4)) * page, false);
@@ -124,10 +117,10 @@ void AwayModel::events(unsigned seed) {
 }
 
 TEST_F(AwayModel, MemoryIsAsItWasStoredOrSaidToBeLost) {
-  const unsigned seed = seed_of_test();
+  const auto seed = static_cast<unsigned>(hive::test::test_seed());
   std::cout << "HIVE_TEST_SEED=" << seed << "\n";
   pause_ns = 0;
-  start_cells(2, 20 * ns_per_ms);
+  start_cells(2, short_recall_ns);
   std::vector<std::thread> threads;
   for (int i = 0; i < tasks; ++i) {
     threads.emplace_back([this, i, seed] {

@@ -3,33 +3,21 @@
 
 #include <optional>
 #include <set>
-#include <thread>
 
 #include "cache_fixture.h"
-#include "cell/borrow/borrowed_frames.h"
-#include "next_door.h"
+#include "with_lenders.h"
 
 namespace hive::cell::test {
 
-class BorrowTest : public CacheTest {
+class BorrowTest : public CacheTest, protected WithLenders {
  protected:
-  static constexpr CellId first_lender = 0;
-  static constexpr CellId second_lender = 2;
-  static constexpr std::uint64_t wait_max_ns = 60 * ns_per_s;
-  std::uint64_t pause_ns = recall_pause_ns;
-
   // All nodes have so many frames.
   void start_cells(std::uint32_t frames, int lenders, std::uint64_t recall_ns = recall_max_ns,
                    std::uint64_t idle_ns = 3600 * ns_per_s) {
     start_node(frames, 4);
-    doors = std::make_unique<NextDoor>(layout, Borrower{self, 1});
-    borrowed = std::make_unique<BorrowedFrames>(
-        BorrowedFrames::Parts{.self = self, .own = home.get(), .lenders = doors.get(),
-                              .node_frames = frames, .slots = borrowed_frames_max(frames),
-                              .idle_ns = idle_ns,
-                              .pause_ns = pause_ns});
-    if (lenders > 0) start_lender(first_lender, recall_ns);
-    if (lenders > 1) start_lender(second_lender, recall_ns);
+    start_borrowing(layout, {.self = self, .own = home.get(), .node_frames = frames,
+                             .slots = borrowed_frames_max(frames), .idle_ns = idle_ns});
+    start_lenders(lenders, recall_ns);
     cache = *PageCache::create(
         {.heap = heap.get(), .frames = borrowed.get(), .node_frames = frames,
          .borrowed_frames = borrowed_frames_max(frames),
@@ -40,15 +28,6 @@ class BorrowTest : public CacheTest {
              },
          .self = self, .dirty_age_ns = 3600 * ns_per_s, .dirty_pages_high = 1 << 20});
   }
-  void start_lender(CellId cell, std::uint64_t recall_ns = recall_max_ns) {
-    doors->start(cell, recall_ns).use_recall([this, cell](CellId, machine::PageRange range) {
-      if (hears_recall) borrowed->on_recall(cell, range);
-    });
-  }
-  void kill_lender(CellId cell) {
-    doors->kill(cell);
-    borrowed->on_lender_down(cell);
-  }
   void TearDown() override {
     if (!cache) return;
     expect_sound();
@@ -58,27 +37,10 @@ class BorrowTest : public CacheTest {
     EXPECT_EQ(home->frames_in(FrameState::cached), 0U) << "the cache has gone";
     EXPECT_TRUE(home->check_frames().sound);
     for (const std::string& breach : memory->breaches()) ADD_FAILURE() << breach;
-    for (const LenderOffer& offer : doors->offers()) {
-      const auto sound = doors->home(offer.cell).check_frames().sound;
-      EXPECT_TRUE(sound) << sound.error().message();
-      for (const std::string& breach : doors->node(offer.cell).frames.breaches()) {
-        ADD_FAILURE() << "lender " << offer.cell << ": " << breach;
-      }
-    }
+    expect_lenders_sound();
     doors.reset();
   }
 
-  std::uint64_t lent_by(CellId cell) { return doors->home(cell).frames_in(FrameState::lent); }
-  // Waits for what threads do in the background.
-  template <class Condition>
-  static bool wait_for(Condition condition) {
-    const std::uint64_t deadline = now_ns() + wait_max_ns;
-    while (!condition()) {
-      if (now_ns() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
   // Pages in borrowed frames, of that lender or of any.
   std::uint64_t borrowed_pages(FileNumber file, std::uint32_t pages, CellId of = -1) {
     std::uint64_t count = 0;
@@ -106,9 +68,6 @@ class BorrowTest : public CacheTest {
     return lost.contains(number);
   }
 
-  std::unique_ptr<NextDoor> doors;
-  std::unique_ptr<BorrowedFrames> borrowed;
-  std::atomic<bool> hears_recall{true};
   std::mutex lost_mutex;
   std::set<FileNumber> lost;  // guarded by lost_mutex
 };

@@ -150,7 +150,8 @@ TEST_F(BorrowingTest, AFileThatGoesTakesItsBorrowedFramesAlong) {
   ASSERT_TRUE(content->truncate(0));
   borrowed->return_spare();
   EXPECT_TRUE(wait_for([&] { return lent_by(first_lender) == 0; }));
-  EXPECT_TRUE(wait_for([&] { return borrowed->counts().borrowed == 0; }));  // it is told after that
+  // It is told after that.
+  EXPECT_TRUE(wait_for([&] { return borrowed->counts().borrowed == 0; }));
 }
 
 TEST_F(BorrowingTest, ALoanWhoseAnswerIsLostIsEndedSoon) {

@@ -138,12 +138,9 @@ void BorrowModel::one(Event event) {
   if (event == ev_borrow) {
     (void)borrowed->borrow(16 + event_random() % 48);
   } else if (event == ev_recall || event == ev_take) {
-    hears_recall = event == ev_recall;
-    (void)doors->home(cell).recall_lent();
-    hears_recall = true;
+    recall(cell, event == ev_recall);
   } else if (event == ev_kill) {
-    kill_lender(cell);
-    start_lender(cell, 20 * ns_per_ms);
+    restart_lender(cell);
   } else if (event == ev_segment) {
     // Of this cell: the cache has fewer frames for a while.
     const std::string name = "s";
@@ -181,7 +178,7 @@ TEST_F(BorrowModel, LendersThatAskTakeAndDieCostNothingThatIsNotTold) {
   const unsigned seed = test_seed();
   std::cout << "HIVE_TEST_SEED=" << seed << "\n";
   pause_ns = 0;
-  start_cells(frames, 2, 20 * ns_per_ms, 100 * ns_per_ms);
+  start_cells(frames, 2, short_recall_ns, 100 * ns_per_ms);
   std::vector<std::unique_ptr<Worker>> made;
   for (int i = 0; i < workers; ++i) {
     made.push_back(std::make_unique<Worker>(*this, 10 + i, seed + static_cast<unsigned>(i)));

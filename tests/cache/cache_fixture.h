@@ -19,6 +19,7 @@
 #include "mapped_node.h"
 #include "disk_file.h"
 #include "memory_frames.h"
+#include "test_seed.h"
 
 namespace hive::cell::test {
 
@@ -51,11 +52,7 @@ inline Bytes part(const Bytes& bytes, std::size_t first, std::size_t count) {
           bytes.begin() + static_cast<long>(first + count)};
 }
 
-inline unsigned test_seed() {
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                          : std::random_device{}();
-}
+inline unsigned test_seed() { return static_cast<unsigned>(hive::test::test_seed()); }
 
 class CacheTest : public ::testing::Test {
  protected:

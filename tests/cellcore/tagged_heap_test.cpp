@@ -1,8 +1,10 @@
 #include "cell/heap/tagged_heap.h"
+#include "test_seed.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
@@ -55,14 +57,6 @@ class Memory {
   std::size_t bytes_;
   void* at_;
 };
-
-std::uint64_t seed_of_this_run() {
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0)
-                                              : std::random_device{}();
-  std::printf("HIVE_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
 
 TEST(TaggedHeap, AnObjectCarriesItsTypeAndIsAlignedToALine) {
   Memory memory(mib);
@@ -168,7 +162,8 @@ TEST(TaggedHeapDeath, AStoreIntoAFreeBlockIsNoticedWhenItIsTaken) {
 TEST(TaggedHeap, ThreadsNeverGetTheSameMemory) {
   constexpr int threads = 4;
   constexpr int steps = 20000;
-  const std::uint64_t seed = seed_of_this_run();
+  const std::uint64_t seed = hive::test::test_seed();
+  std::printf("HIVE_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
   Memory memory(4 * mib);
   TaggedHeap heap(memory.at(), memory.bytes());
   std::array<std::uint64_t, threads> wrong{};

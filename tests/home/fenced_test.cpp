@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "fenced_home.h"
+#include "test_seed.h"
 
 namespace hive::cell::test {
 namespace {
@@ -136,9 +137,7 @@ TEST_F(FencedHome, KillsAtRandomMomentsLeaveCommittedPagesOrLostOnes) {
   constexpr std::uint32_t groups = 6;
   constexpr std::uint32_t group_pages = 40;
   constexpr int kills = 25;
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  const unsigned seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                                         : std::random_device{}();
+  const auto seed = static_cast<unsigned>(hive::test::test_seed());
   std::printf("seed %u\n", seed);
   SCOPED_TRACE("HIVE_TEST_SEED=" + std::to_string(seed));
   std::mt19937 random(seed);

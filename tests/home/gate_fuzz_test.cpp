@@ -4,17 +4,12 @@
 #include <random>
 
 #include "gate_fixture.h"
+#include "test_seed.h"
 
 namespace hive::cell::test {
 namespace {
 
 using proto::GateOp;
-
-unsigned seed_of_this_run() {
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                          : std::random_device{}();
-}
 
 // Numbers that are likely to hit something, and numbers that are likely to overflow something.
 std::uint64_t number(std::mt19937_64& random) {
@@ -72,7 +67,7 @@ class GateFuzz : public GateTest {
 };
 
 TEST_F(GateFuzz, GarbageHurtsNobodyElse) {
-  const unsigned seed = seed_of_this_run();
+  const auto seed = static_cast<unsigned>(hive::test::test_seed());
   SCOPED_TRACE("HIVE_TEST_SEED=" + std::to_string(seed));
   std::printf("seed %u\n", seed);
   const auto good = task(3, 1);

@@ -3,11 +3,11 @@
 // never a mixture, and never something that somebody wrote and did not commit.
 
 #include <atomic>
-#include <cstdlib>
 #include <random>
 #include <thread>
 
 #include "home_fixture.h"
+#include "test_seed.h"
 
 namespace hive::cell::test {
 namespace {
@@ -35,11 +35,6 @@ class ModelTest : public HomeTest {
     std::atomic<std::uint64_t> deaths{0};
   };
 
-  unsigned seed() const {
-    const char* given = std::getenv("HIVE_TEST_SEED");
-    return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10))
-                            : std::random_device{}();
-  }
   TestClient enter(CellId cell) {
     const TestClient client = attach(cell);
     EXPECT_TRUE(home->open_segment(client.id, "model"));
@@ -141,7 +136,7 @@ void ModelTest::kill_someone(std::mt19937& random, std::vector<std::unique_ptr<A
 }
 
 TEST_F(ModelTest, EveryPageIsWhatWasCommittedLastOrLost) {
-  const unsigned chosen = seed();
+  const auto chosen = static_cast<unsigned>(hive::test::test_seed());
   RecordProperty("seed", std::to_string(chosen));
   SCOPED_TRACE("HIVE_TEST_SEED=" + std::to_string(chosen));
   std::mt19937 random(chosen);

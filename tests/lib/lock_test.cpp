@@ -8,17 +8,13 @@
 #include <sys/wait.h>
 
 #include "fake_machine.h"
+#include "test_seed.h"
 
 namespace hive::test {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-unsigned seed_of_this_run() {
-  const char* text = std::getenv("HIVE_TEST_SEED");
-  return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : std::random_device()();
-}
 
 class LockTest : public ::testing::Test {
  protected:
@@ -254,7 +250,7 @@ TEST(LockWindowed, WorksWhereMappingsAreReadOnlyOutsideWindows) {
 // Tasks that lock and unlock without end are killed at random moments. Whoever is left gets the
 // mutex, or is told that it is broken; nobody waits for ever, and no two hold it.
 TEST_F(LockTest, KillsAtAnyMomentLeaveNobodyStuck) {
-  const unsigned seed = seed_of_this_run();
+  const auto seed = static_cast<unsigned>(test_seed());
   std::printf("seed %u\n", seed);
   std::mt19937 random(seed);
   auto mutex = Mutex::open(segment, "m");

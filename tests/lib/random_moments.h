@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <random>
 #include <string>
 #include <thread>
@@ -12,21 +11,16 @@
 
 #include "base/time.h"
 #include "fake_machine.h"
+#include "test_seed.h"
 
 namespace hive::test {
 
-// HIVE_TEST_SEED, or another one each time. Printed, so that a failure can be tried again.
-inline std::uint64_t test_seed() {
-  const char* given = std::getenv("HIVE_TEST_SEED");
-  const std::uint64_t seed =
-      given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
-  std::printf("HIVE_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
-
 class RandomMoments {
  public:
-  RandomMoments() : random_(test_seed()) {}
+  RandomMoments() : RandomMoments(test_seed()) {}
+  explicit RandomMoments(std::uint64_t seed) : random_(seed) {
+    std::printf("HIVE_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  }
   std::uint64_t below(std::uint64_t n) { return random_() % n; }
   // Lets up to that much time pass: most of the waits are short, some are not.
   void pass(std::uint64_t max_us) {

@@ -2,30 +2,14 @@
 and what is left when these are full, want it back, and die, and when the task and its own cell end."""
 
 import errno
-import json
 import os
 import signal
 import unittest
 
-from machine import MachineTest, wait_for
-
-CELLS = 4
-FRAMES = 2048  # of a cell: 8 MiB
-PAGE = 4096
-HOME = 1  # of the task
-LENDERS = [c for c in range(CELLS) if c != HOME]
-PAGES = FRAMES * 3 // 2
+from lending import FRAMES, HOME, LENDERS, PAGE, PAGES, LendingTest
 
 
-class Away(MachineTest):
-    def setUp(self):
-        super().setUp()
-        self.machine.boot(CELLS, "8M")
-
-    def end(self):
-        self.machine.shutdown()
-        self.assert_nothing_left()
-
+class Away(LendingTest):
     def grower(self, pages=PAGES):
         task = self.start_program(HOME, "grower", pages * PAGE)
         self.assertEqual(task.stdout.readline().strip(), "ready")
@@ -35,32 +19,6 @@ class Away(MachineTest):
         task.stdin.write(line + "\n")
         task.stdin.flush()
         return task.stdout.readline().strip()
-
-    def frames(self):
-        answer = json.loads(self.machine.hive("status", "--frames", "--json", "--name", "test",
-                                              check=False).stdout)
-        return {cell["cell"]: cell for cell in answer["frames"]}
-
-    def lent(self):
-        return {cell: about["states"]["lent"] for cell, about in self.frames().items()
-                if "states" in about}
-
-    def assert_books(self):
-        """All cells' books add up, and what is lent is what is borrowed."""
-        def agree():
-            frames = self.frames()
-            return (len(frames) == CELLS and all("states" in f for f in frames.values())
-                    and sum(f["states"]["lent"] for f in frames.values())
-                    == sum(f["borrowed"] for f in frames.values()))
-        wait_for(agree, "lenders and borrowers to agree")
-        for about in self.frames().values():
-            self.assertTrue(about["adds_up"], about)
-
-    def wait_all_back(self):
-        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have their frames")
-
-    def wait_up(self):
-        wait_for(lambda: set(self.machine.states()) == {"up"}, "all cells to be up")
 
     def fill_cells(self, cells):
         keepers = []
@@ -120,15 +78,15 @@ class Away(MachineTest):
     def test_a_lender_that_dies_costs_what_lay_there(self):
         task = self.grower()
         self.assertEqual(self.ask(task, "fill 1"), f"filled {PAGES}")
-        lent = self.lent()
-        cell = max(LENDERS, key=lambda c: lent[c])
+        cell = self.lender()
+        lent = self.lent()[cell]
         self.machine.hive("fault", "kill-cell", cell, "--name", "test")
         said = self.ask(task, "check 1").split()
         right, wrong, lost, culprit = (int(said[i]) for i in (1, 3, 5, 7))
         self.assertEqual((wrong, right + lost, culprit), (0, PAGES, cell))
-        self.assertTrue(0 < lost <= lent[cell], said)
+        self.assertTrue(0 < lost <= lent, said)
         self.assertIn("error", self.ask(task, "populate"))
-        self.wait_up()
+        self.machine.wait_up()
         self.assertEqual(self.ask(task, "check 1").split()[5], str(lost), "they stay lost")
         self.assert_books()
         self.assertEqual(self.ask(task, "unmap"), "ok")
@@ -139,8 +97,7 @@ class Away(MachineTest):
     def test_a_lender_that_wants_its_memory_gets_it(self):
         task = self.grower()
         self.assertEqual(self.ask(task, "fill 1"), f"filled {PAGES}")
-        lent = self.lent()
-        cell = max(LENDERS, key=lambda c: lent[c])
+        cell = self.lender()
         keeper = self.start_program(cell, "keeper", "kept", FRAMES)
         self.assertTrue(keeper.stdout.readline().strip(), "there is no segment")
         self.assertEqual(self.lent()[cell], 0)
@@ -163,7 +120,7 @@ class Away(MachineTest):
         self.assertEqual(self.ask(task, "fill 1"), f"filled {PAGES}")
         self.machine.hive("fault", "kill-cell", HOME, "--name", "test")
         self.wait_all_back()
-        self.wait_up()
+        self.machine.wait_up()
         task = self.grower()
         self.assertEqual(self.ask(task, "fill 2"), f"filled {PAGES}")
         self.assertEqual(self.ask(task, "check 2"), f"right {PAGES} wrong 0 lost 0 with -1")

@@ -2,21 +2,15 @@
 and what is left when lenders and borrowers die, are asked for their frames, and end in order."""
 
 import errno
-import json
 import os
 import random
 import unittest
 
 from filer import Filer
-from machine import MachineTest, seed, wait_for
+from lending import CELLS, FRAMES, HOME, LENDERS, PAGE, PAGES, LendingTest
+from machine import seed, wait_for
 
 CREATE = os.O_RDWR | os.O_CREAT
-CELLS = 4
-FRAMES = 2048  # of a cell: 8 MiB
-PAGE = 4096
-HOME = 1  # of the file
-LENDERS = [c for c in range(CELLS) if c != HOME]
-PAGES = FRAMES * 3 // 2
 STEP = 64  # pages in one read or write
 
 
@@ -24,40 +18,18 @@ def content(page, version):
     return (b"%d.%d " % (page, version)).ljust(32, b".") * (PAGE // 32)
 
 
-class Borrow(MachineTest):
+class Borrow(LendingTest):
     def setUp(self):
         super().setUp()
-        self.machine.boot(CELLS, "8M")
         self.filer = Filer(self, HOME)
         self.random = random.Random(seed())
 
     def end(self):
         self.filer.end()
-        self.machine.shutdown()
-        self.assert_nothing_left()
-
-    def frames(self):
-        answer = json.loads(self.machine.hive("status", "--frames", "--json", "--name", "test",
-                                              check=False).stdout)
-        return {cell["cell"]: cell for cell in answer["frames"]}
-
-    def lent(self):
-        return {cell: about["states"]["lent"] for cell, about in self.frames().items()
-                if "states" in about}
+        super().end()
 
     def borrowed(self):
         return self.frames()[HOME].get("borrowed", 0)
-
-    def assert_books(self):
-        """All cells' books add up, and what is lent is what is borrowed."""
-        def agree():
-            frames = self.frames()
-            return (len(frames) == CELLS and all("states" in f for f in frames.values())
-                    and sum(f["states"]["lent"] for f in frames.values())
-                    == sum(f["borrowed"] for f in frames.values()))
-        wait_for(agree, "lenders and borrowers to agree")
-        for about in self.frames().values():
-            self.assertTrue(about["adds_up"], about)
 
     def make(self):
         fd = self.filer.open("/big", CREATE, 0o644, HOME)
@@ -86,18 +58,10 @@ class Borrow(MachineTest):
             return self.borrowed() > 0
         wait_for(read_and_look, "the cell to borrow")
 
-    def wait_back(self, cell, incarnation=2):
-        wait_for(lambda: self.machine.cell(cell)["incarnation"] == incarnation
-                 and set(self.machine.states()) == {"up"}, f"cell {cell} to be back")
-
     def assert_is_lost(self, fd):
         with self.assertRaises(OSError) as caught:
             self.filer.fsync(fd)
         self.assertEqual(caught.exception.errno, errno.EIO)
-
-    def lender(self):
-        lent = self.lent()
-        return max(LENDERS, key=lambda cell: lent.get(cell, 0))
 
     def test_a_file_that_does_not_fit_is_cached_in_borrowed_frames_that_go_back(self):
         fd = self.make()
@@ -105,7 +69,7 @@ class Borrow(MachineTest):
         self.read(fd)
         self.assert_books()
         wait_for(lambda: self.borrowed() == 0, "what nobody uses to go back")
-        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have it")
+        self.wait_all_back()
         self.read(fd)
         self.end()
 
@@ -115,7 +79,7 @@ class Borrow(MachineTest):
         cell = self.lender()
         self.machine.hive("fault", "kill-cell", cell, "--name", "test")
         self.read(fd)  # all of it was clean
-        self.wait_back(cell)
+        self.machine.wait_back(cell)
         self.read(fd)
         self.assert_books()
         self.end()
@@ -149,8 +113,8 @@ class Borrow(MachineTest):
         fd = self.make()
         self.borrow(fd)
         self.machine.hive("fault", "kill-cell", HOME, "--name", "test")
-        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have their frames")
-        self.wait_back(HOME)
+        self.wait_all_back()
+        self.machine.wait_back(HOME)
         self.filer.end()
         self.filer = Filer(self, HOME)
         self.read(self.filer.open("/big"))
@@ -198,7 +162,7 @@ class Borrow(MachineTest):
             return self.incarnations() != before
         wait_for(died, "a lender to die")
         self.arm_lenders("none")
-        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.machine.wait_up()
         self.read(fd)
         self.assert_books()
         self.end()
@@ -211,7 +175,7 @@ class Borrow(MachineTest):
         self.filer.ftruncate(fd, 0)
         wait_for(lambda: self.incarnations() != before, "a lender to die")
         self.arm_lenders("none")
-        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
+        self.machine.wait_up()
         self.filer.close(fd)
         self.read(self.make())
         self.assert_books()
@@ -230,7 +194,7 @@ class Borrow(MachineTest):
         before = self.incarnations()
         self.machine.hive("fault", "kill-at", cell, "--point", "frame-take", "--name", "test")
         self.start_program(cell, "keeper", "theirs", FRAMES)
-        self.wait_back(cell)
+        self.machine.wait_back(cell)
         self.assertEqual([c for c, was, now in zip(range(CELLS), before, self.incarnations())
                           if was != now], [cell])
         self.machine.hive("fault", "fail-disk", HOME, "--how", "none", "--name", "test")
@@ -266,8 +230,8 @@ class Borrow(MachineTest):
                 pass
             return self.machine.cell(HOME)["incarnation"] == 2
         wait_for(died, "the borrower to die")
-        wait_for(lambda: set(self.machine.states()) == {"up"}, "all to be up")
-        wait_for(lambda: sum(self.lent().values()) == 0, "the lenders to have their frames")
+        self.machine.wait_up()
+        self.wait_all_back()
         self.filer.end()
         self.filer = Filer(self, HOME)
         self.read(self.filer.open("/big"))

@@ -21,7 +21,6 @@ HIVE_TEST_SECONDS says how long at least (20): it goes on until there were enoug
 enough kinds of them have met deaths. With --long: until every kind of operation has met every kill point."""
 
 import collections
-import json
 import os
 import pathlib
 import random
@@ -134,16 +133,12 @@ class FilesConcurrent(MachineTest):
                 pairs[KINDS[name], way] += count
         return pairs
 
-    def frames(self):
-        answer = self.machine.hive("status", "--frames", "--json", "--name", "test", check=False)
-        return json.loads(answer.stdout)["frames"]
-
     def check_frames_in_calm(self):
         """Under load, while no cell is dying."""
         troubles = self.killer.troubles
         if self.killer.over < troubles or self.failed.is_set():
             return
-        frames = self.frames()
+        frames = self.machine.frames(check=False)
         if self.killer.troubles == troubles:
             for cell in frames:
                 before = self.borrowed_by.get(cell["cell"], 0)
@@ -153,16 +148,6 @@ class FilesConcurrent(MachineTest):
                 if not cell.get("adds_up"):
                     self.bad_frames = f"frames do not add up: {cell}"
                     self.failed.set()
-
-    def check_frames(self):
-        """Each is in one state, on all cells, and what is lent is what is borrowed: none has two owners."""
-        def agree():
-            frames = self.frames()
-            return (len(frames) == CELLS and all("states" in cell for cell in frames)
-                    and sum(cell["states"]["lent"] for cell in frames) == sum(cell["borrowed"] for cell in frames))
-        wait_for(agree, "lenders and borrowers to agree")
-        for cell in self.frames():
-            self.assertTrue(cell.get("adds_up"), cell)
 
     def tree(self, filer, path="/"):
         found = {}
@@ -198,7 +183,7 @@ class FilesConcurrent(MachineTest):
             self.run_all(0, LONGEST_LONG * PATIENCE)
         else:
             self.run_all(SECONDS * PATIENCE, LONGEST * PATIENCE)
-        self.check_frames()
+        self.assert_books()
         filers = [Filer(self, cell) for cell in range(CELLS)]
         trees = [self.tree(filer) for filer in filers]
         self.assertEqual(trees[0], trees[1])
@@ -221,7 +206,7 @@ class FilesConcurrent(MachineTest):
                 self.assertEqual(filer.pread(fd, 1 << 20, 0), file.data, f"{path} after the next boot")
                 filer.close(fd)
         filer.end()
-        self.check_frames()
+        self.assert_books()
         self.machine.shutdown()
         self.check_counts()
 
@@ -261,7 +246,7 @@ class Sabotaged(FilesConcurrent):
         begun = time.monotonic()
         with self.assertRaises(AssertionError) as found:
             self.run_all(0, 120 * PATIENCE)
-            self.check_frames()
+            self.assert_books()
         print(f"{name}: {time.monotonic() - begun:.1f} s, {found.exception}", flush=True)
         self.assertRegex(str(found.exception), complaint)
 

@@ -405,8 +405,7 @@ class FilesModel(MachineTest):
                  f"cell {victim} to be started anew, or not")
         if self.machine.cell(victim)["state"] == "out":  # it died too often
             self.machine.hive("reboot", victim, "--name", "test")
-        wait_for(lambda: [c["incarnation"] for c in self.machine.status()["cells"]] == self.incarnations
-                 and set(self.machine.states()) == {"up"}, f"cell {victim} to be back")
+        self.machine.wait_up(*self.incarnations)
         for file in list(self.open):
             if file.filer.cell == victim:
                 self.open.remove(file)

@@ -47,10 +47,6 @@ class Files(MachineTest):
     def kill(self, cell):
         self.machine.hive("fault", "kill-cell", cell, "--name", "test")
 
-    def wait_back(self, cell, incarnation):
-        wait_for(lambda: self.machine.cell(cell)["incarnation"] == incarnation
-                 and set(self.machine.states()) == {"up"}, f"cell {cell} to be back")
-
     def test_what_one_writes_all_read(self):
         a, b, c = self.filers
         a.mkdir("/d")
@@ -193,7 +189,7 @@ class Files(MachineTest):
         self.kill(1)
         self.assert_errno(errno.EIO, a.pread, fd, 10, 0)
         self.assert_errno(errno.EIO, a.pwrite, fd, b"x", 0)
-        self.wait_back(1, 2)
+        self.machine.wait_back(1)
         self.assert_errno(errno.EIO, a.pread, fd, 10, 0)
         self.assert_errno(errno.EIO, a.fsync, fd)
         self.assertEqual(a.content(name), b"acknowledged")
@@ -229,7 +225,7 @@ class Files(MachineTest):
         self.assert_errno(errno.EIO, a.pread, fd, 10, 0)
         self.assert_errno(errno.EIO, a.fsync, fd)
         self.assert_errno(errno.EIO, c.pread, reader, 10, 0)
-        self.wait_back(1, 2)
+        self.machine.wait_back(1)
         # A cell that was slow to die has written back some of it.
         left = self.on_disk(about)
         self.assertGreaterEqual(len(left), len(synced))
@@ -257,7 +253,7 @@ class Files(MachineTest):
                 else:
                     filer.utimens(name, 5, 10**18 + home)
         self.machine.hive("reboot", 1, "--name", "test")
-        self.wait_back(1, 2)
+        self.machine.wait_back(1)
         for name, content in written.items():
             self.assertEqual(c.content(name), content, name)
         self.filers = [a, c]
@@ -285,7 +281,7 @@ class Files(MachineTest):
         self.assertIn(ended.exception.errno, (errno.EIO, errno.EHOSTDOWN))
         drain.join()
         self.machine.hive("reboot", 1, "--name", "test")
-        self.wait_back(1, 2)
+        self.machine.wait_back(1)
         content = c.content(name) if acknowledged <= 1 << 20 else self.on_disk(c.stat(name))
         self.assertGreaterEqual(len(content), acknowledged)
         self.assertEqual(content[:acknowledged], b"x" * acknowledged)
@@ -327,7 +323,7 @@ class Files(MachineTest):
         self.assertIn("cell 1 is down", done.stderr)
         self.assertEqual(sorted(done.stdout.split()), sorted(n[1:] for n in (names[0], names[2])))
         self.machine.hive("reboot", 1, "--name", "test")
-        self.wait_back(1, 2)
+        self.machine.wait_back(1)
         self.assertEqual(sorted(a.readdir("/")), sorted(name[1:] for name in names))
         self.filers = [a, c]
         self.end()

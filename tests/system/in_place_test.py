@@ -7,7 +7,7 @@ import os
 import unittest
 
 from filer import Filer
-from machine import MachineTest, seed, wait_for
+from machine import MachineTest, seed
 
 CREATE = os.O_RDWR | os.O_CREAT
 CELLS = 3
@@ -102,7 +102,7 @@ class InPlace(MachineTest):
         self.machine.hive("fault", "kill-cell", 1, "--name", "test")
         for pager in pagers:
             self.assertEqual(self.outcome(pager)["wrong"], 0)
-        wait_for(lambda: set(self.machine.states()) == {"up"}, "cell 1 to be back")
+        self.machine.wait_up()
 
     def test_who_believes_what_he_has_looked_up_reads_other_pages(self):
         self.boot("--sabotage", "sequence", cells=1)

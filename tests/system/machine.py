@@ -88,6 +88,7 @@ class Machine:
                                 stderr=subprocess.PIPE, text=True, **more)
 
     def boot(self, cells=4, memory="16M", *more):
+        self.cells = cells
         if FIREWALL:
             more = ("--firewall", FIREWALL, *more)
         self.hive("boot", "--cells", cells, "--memory", memory, "--name", self.name, *more)
@@ -115,14 +116,27 @@ class Machine:
         record = pathlib.Path(self.directory) / self.name / "machine.json"
         return json.loads(record.read_text())["monitor_pid"]
 
+    def frames(self, check=True):
+        """What each cell says of its frames; without `check` also if not all of them answer."""
+        answer = self.hive("status", "--frames", "--json", "--name", self.name, check=check)
+        return json.loads(answer.stdout)["frames"]
+
     def wait_up(self, *incarnations):
         """Waits until every cell is up, in these incarnations."""
+        self.wait_all_up(lambda found: not incarnations or found == [*incarnations],
+                         f"cells to be up, incarnations {incarnations or 'any'}")
+
+    def wait_back(self, cell, incarnation=2):
+        """Waits until every cell is up, and this one in that incarnation."""
+        self.wait_all_up(lambda found: found[cell] == incarnation, f"cell {cell} to be back")
+
+    def wait_all_up(self, are_right, what):
         def up():
             cells = self.status()["cells"]
             return (all(c["state"] == "up" for c in cells)
-                    and (not incarnations or [c["incarnation"] for c in cells] == [*incarnations]))
+                    and are_right([c["incarnation"] for c in cells]))
         try:
-            wait_for(up, f"cells to be up, incarnations {incarnations or 'any'}")
+            wait_for(up, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.status()['cells']}\n{self.log()}") from None
 
@@ -164,6 +178,17 @@ class MachineTest(unittest.TestCase):
     def setUp(self):
         self.machine = Machine()
         self.addCleanup(self.machine.close)
+
+    def assert_books(self):
+        """Each frame is in one state, on all cells, and what is lent is what is borrowed."""
+        def agree():
+            frames = self.machine.frames(check=False)
+            return (len(frames) == self.machine.cells and all("states" in f for f in frames)
+                    and sum(f["states"]["lent"] for f in frames)
+                    == sum(f["borrowed"] for f in frames))
+        wait_for(agree, "lenders and borrowers to agree")
+        for about in self.machine.frames(check=False):
+            self.assertTrue(about.get("adds_up"), about)
 
     def start_program(self, cell, program, *arguments):
         """A program of the build as a task of the cell, with pipes to and from it."""

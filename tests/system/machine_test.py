@@ -1,6 +1,5 @@
 """A machine boots, runs programs, loses cells, and leaves nothing behind."""
 
-import json
 import os
 import pathlib
 import re
@@ -67,8 +66,7 @@ class BootAndRun(MachineTest):
                  "every frame to be free again")
 
     def frames(self):
-        answer = self.machine.hive("status", "--frames", "--json", "--name", self.machine.name)
-        cells = json.loads(answer.stdout)["frames"]
+        cells = self.machine.frames()
         self.assertEqual([f["cell"] for f in cells], [0, 1, 2])
         for f in cells:
             self.assertEqual((f["frames"], f["adds_up"]), (16 * 256, True), f)

@@ -2,7 +2,6 @@
 dies in the middle, and what a full cell says."""
 
 import errno
-import json
 import mmap
 import os
 import random
@@ -38,9 +37,7 @@ class MappingTest(MachineTest):
         self.assert_nothing_left()
 
     def check_frames(self):
-        cells = json.loads(
-            self.machine.hive("status", "--frames", "--json", "--name", "test").stdout)["frames"]
-        for cell in cells:
+        for cell in self.machine.frames():
             self.assertTrue(cell["adds_up"], cell)
 
     def assert_errno(self, number, call, *arguments):
@@ -175,8 +172,7 @@ class Mappings(MappingTest):
         a.msync(views[0])
         # On the disk, and not only in the cache of a cell that is gone.
         self.machine.hive("fault", "kill-cell", 1, "--name", "test")
-        wait_for(lambda: self.machine.cell(1)["incarnation"] == 2
-                 and set(self.machine.states()) == {"up"}, "cell 1 to be back")
+        self.machine.wait_back(1)
         self.assert_errno(errno.EIO, a.pread, fd, 1, 0)
         self.assertEqual(c.content("/f"), bytes(data))
         self.filers[1].process.communicate()
@@ -244,8 +240,7 @@ class Mappings(MappingTest):
         c.poke(view, 5 * PAGE, b"wild")
         c.poke(view, 39 * PAGE, b"wild")
         self.machine.hive("fault", "kill-cell", 2, "--name", "test")
-        wait_for(lambda: self.machine.cell(2)["incarnation"] == 2
-                 and set(self.machine.states()) == {"up"}, "cell 2 to be back")
+        self.machine.wait_back(2)
         self.assert_errno(errno.EIO, a.pread, fd, 1, 0)
         self.assertEqual(b.content("/f"), data)
         # Closed by msync, so nothing of it was open.

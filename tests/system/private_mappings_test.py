@@ -9,7 +9,7 @@ import signal
 import unittest
 
 from filer import Filer
-from machine import seed, wait_for
+from machine import seed
 from mappings_test import PAGE, WRITABLE, MappingTest
 
 
@@ -133,8 +133,7 @@ class PrivateMappings(MappingTest):
                 c.poke(private, page * PAGE + 100, data[page * PAGE + 100:page * PAGE + 102])
 
         self.machine.hive("fault", "kill-cell", 1, "--name", "test")
-        wait_for(lambda: self.machine.cell(1)["incarnation"] == 2
-                 and set(self.machine.states()) == {"up"}, "cell 1 to be back")
+        self.machine.wait_back(1)
         check()
         # It uses the cell again, so that its old memory leaves the task.
         self.assertEqual(c.content("/f"), data)

@@ -243,8 +243,7 @@ class Sabotage(MachineTest):
         fd = filer.open("/kept", os.O_RDWR | os.O_CREAT, 0o600, 1)
         filer.pwrite(fd, CONTENT, 0)
         self.assertEqual(self.reboot(1).returncode, 0)
-        wait_for(lambda: self.machine.cell(1)["incarnation"] == 2
-                 and set(self.machine.states()) == {"up"}, "the cell to be back")
+        self.machine.wait_back(1)
         return filer.content("/kept") == CONTENT
 
     def test_a_drain_that_writes_nothing_back(self):

@@ -62,15 +62,16 @@ void BorrowedFrames::with_reclaimer(const std::function<void(FrameReclaimer&)>& 
 
 void BorrowedFrames::use_reclaimer(FrameReclaimer* reclaimer) {
   parts_.own->use_reclaimer(reclaimer);
-  Lock lock(mutex_);
-  reclaimer_ = reclaimer;
-  changed_.wait(lock, [&] { return reclaimer != nullptr || reclaimer_users_ == 0; });
+  set_holder(reclaimer_, reclaimer);
 }
 
-void BorrowedFrames::use_owner(FrameReclaimer* owner) {
+void BorrowedFrames::use_owner(FrameReclaimer* owner) { set_holder(owner_, owner); }
+
+// The one before is not being told anything any more when it returns.
+void BorrowedFrames::set_holder(FrameReclaimer*& holder, FrameReclaimer* to) {
   Lock lock(mutex_);
-  owner_ = owner;
-  changed_.wait(lock, [&] { return owner != nullptr || reclaimer_users_ == 0; });
+  holder = to;
+  changed_.wait(lock, [&] { return to != nullptr || reclaimer_users_ == 0; });
 }
 
 // --- borrowing ----------------------------------------------------------------------------------
@@ -202,7 +203,11 @@ void BorrowedFrames::settle_loans(CellId cell) {
 bool BorrowedFrames::find_more(bool own_only) {
   if (parts_.recall_lent && parts_.recall_lent()) return true;
   if (own_only) return parts_.make_room && parts_.make_room();
-  (void)borrow(borrow_frames_first);
+  return find_spare(borrow_frames_first);
+}
+
+bool BorrowedFrames::find_spare(std::uint32_t frames_max) {
+  (void)borrow(frames_max);
   const Lock lock(mutex_);
   return !spare_.empty();
 }
@@ -226,24 +231,24 @@ std::vector<std::uint32_t> BorrowedFrames::take_frames(std::uint32_t frames_max)
   auto frames = parts_.own->take_frames(frames_max);
   if (!frames.empty()) return frames;
   const Lock lock(mutex_);
+  return take_spare_locked(frames_max, false);
+}
+
+std::vector<std::uint32_t> BorrowedFrames::take_borrowed(std::uint32_t frames_max) {
+  const Lock lock(mutex_);
+  if (stopped_ || owner_ == nullptr) return {};
+  auto frames = take_spare_locked(frames_max, true);
+  away_ += frames.size();
+  return frames;
+}
+
+std::vector<std::uint32_t> BorrowedFrames::take_spare_locked(std::uint32_t frames_max, bool away) {
+  std::vector<std::uint32_t> frames;
   while (!spare_.empty() && frames.size() < frames_max) {
     const std::uint32_t slot = spare_.back();
     spare_.pop_back();
     slots_[slot].state = SlotState::taken;
-    frames.push_back(parts_.node_frames + slot);
-  }
-  return frames;
-}
-
-std::vector<std::uint32_t> BorrowedFrames::take_borrowed(std::uint32_t frames_max) {
-  std::vector<std::uint32_t> frames;
-  const Lock lock(mutex_);
-  while (!stopped_ && owner_ != nullptr && !spare_.empty() && frames.size() < frames_max) {
-    const std::uint32_t slot = spare_.back();
-    spare_.pop_back();
-    slots_[slot].state = SlotState::taken;
-    slots_[slot].away = true;
-    ++away_;
+    slots_[slot].away = away;
     frames.push_back(parts_.node_frames + slot);
   }
   return frames;
@@ -256,9 +261,7 @@ bool BorrowedFrames::borrow_more() {
     const Lock lock(mutex_);
     wanted = std::clamp<std::uint64_t>(counts_.borrowed, borrow_frames_first, loan_frames_max);
   }
-  (void)borrow(static_cast<std::uint32_t>(wanted));
-  const Lock lock(mutex_);
-  return !spare_.empty();
+  return find_spare(static_cast<std::uint32_t>(wanted));
 }
 
 bool BorrowedFrames::is_lost(std::uint32_t frame) const {

@@ -171,6 +171,9 @@ class BorrowedFrames final : public CacheFrames, public AwayFrames {
   Result<std::uint32_t> add_loan(const LenderOffer& offer, const Loan& loan,
                                  std::uint32_t frames_max);
   void settle_loans(CellId cell);
+  void set_holder(FrameReclaimer*& holder, FrameReclaimer* to);
+  bool find_spare(std::uint32_t frames_max);
+  std::vector<std::uint32_t> take_spare_locked(std::uint32_t frames_max, bool away);
   void free_slot_locked(std::uint32_t slot);
   void lose_slots_locked(std::span<const std::uint32_t> slots);
   void return_slots();

@@ -46,7 +46,8 @@ class OpenFiles {
   void buried(FileNumber number);
 
   // Descriptors that were opened before see an error from now on, and nobody opens the file
-  // (EBUSY) before set_generation(). For each call one of know_lost(): the cache knows what is lost.
+  // (EBUSY) before set_generation(). For each call one of know_lost(): the cache knows what is
+  // lost.
   void begin_losing(FileNumber number);
   void know_lost(FileNumber number);
   bool is_losing(FileNumber number) const;

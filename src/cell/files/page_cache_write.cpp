@@ -107,12 +107,9 @@ Result<std::size_t> PageCache::write_missing(Lock& lock, File& file, std::uint64
       missing_run_locked(file, page, files::pages_of(skip + bytes.size()));
   // What is dirty is not to be lost because a lender wants its frames, or dies.
   auto frames = get_frames(lock, wanted, at_once, true);
-  if (!frames && frames.error().code == Code::exhausted) frames = get_frames(lock, wanted, at_once);
+  const bool has_none = !frames && frames.error().code == Code::exhausted;
+  if (has_none && !at_once) frames = get_frames(lock, wanted);
   if (!frames) return fail(frames.error());
-  if (at_once && std::ranges::any_of(*frames, [this](auto f) { return is_borrowed(f); })) {
-    spare_locked(*frames);
-    return takes_too_long();
-  }
   const std::uint32_t pages =
       missing_run_locked(file, page, static_cast<std::uint32_t>(frames->size()));
   std::ranges::sort(*frames);

@@ -127,7 +127,8 @@ Dispatcher::Call Dispatcher::call_views(Gate& gate, const TakenRequest& taken) {
   const auto& args = taken.request.args;
   const ClientId client = gate.client();
   switch (static_cast<GateOp>(taken.request.op)) {
-    case GateOp::view_map: return answer_of(home_.map_view(client, args[0], args[1], args[2] != 0));
+    case GateOp::view_map:
+      return answer_of(home_.map_view(client, args[0], args[1], args[2] != 0));
     case GateOp::view_unmap: return answer_of(home_.unmap_view(client, args[0]));
     case GateOp::view_give: return answer_of(home_.give_view(client, args[0], args[1]));
     default: break;

@@ -39,6 +39,22 @@ void AwayPages::begin_locked(const Block& name, ViewPages& block, std::span<cons
   ++movers_;
 }
 
+// Of pages that nobody has, into frames that nobody else has. Returns those that were not copied.
+std::uint32_t AwayPages::carry(Lock& lock, const Block& name, ViewPages& block,
+                               std::span<const Move> moves) {
+  begin_locked(name, block, moves);
+  std::vector<PageCalls::Ticket> tickets;
+  for (const Move& move : moves) {
+    if (is_borrowed(move.to)) continue;
+    tickets.push_back(home_.page_calls_.begin(0, {move.to, 1}, true));
+  }
+  lock.unlock();
+  const std::uint32_t failed = copy(moves);
+  lock.lock();
+  for (const auto ticket : tickets) home_.end_call_locked(ticket);
+  return failed;
+}
+
 // Returns those that were not copied, a bit for each page of the block.
 std::uint32_t AwayPages::copy(std::span<const Move> moves) const {
   std::vector<std::byte> buffer(moves.size() * page_bytes);
@@ -250,15 +266,7 @@ Result<void> AwayPages::fetch(Lock& lock, const Block& name) {
     moves.push_back({i, block->away[i], block->frames[i]});
   }
   if (moves.empty()) return {};
-  begin_locked(name, *block, moves);
-  std::vector<PageCalls::Ticket> tickets;
-  for (const Move& move : moves) {
-    tickets.push_back(home_.page_calls_.begin(0, {move.to, 1}, true));
-  }
-  lock.unlock();
-  const std::uint32_t failed = copy(moves);
-  lock.lock();
-  for (const auto ticket : tickets) home_.end_call_locked(ticket);
+  const std::uint32_t failed = carry(lock, name, *block, moves);
   counts_.came_back += static_cast<std::uint64_t>(std::ranges::count_if(
       moves, [failed](const Move& move) { return (failed & bit(move.index)) == 0; }));
   return end_locked(name, moves, failed, false);
@@ -302,14 +310,11 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
     // The lock was released.
     if (find_locked(name) != block || block->moving != 0 || !book_.contains(wanted)) continue;
     std::vector<Move> moves;
-    std::vector<PageCalls::Ticket> tickets;
     for (std::uint32_t k = 0; k < view_block_pages; ++k) {
       if (block->away[k] == home::none || !recalled.contains(block->away[k])) continue;
       home_.find_frames_locked(*block, bit(k), name.view);
       std::uint32_t to = block->frames[k];
-      if (to != home::none) {
-        tickets.push_back(home_.page_calls_.begin(0, {to, 1}, true));
-      } else {
+      if (to == home::none) {
         const auto slot = take_slot_locked(frames_.place_of(block->away[k]).home);
         if (!slot) break;
         to = *slot;
@@ -317,11 +322,7 @@ bool AwayPages::move_elsewhere(Lock& lock, const Block& name, PageRange recalled
       moves.push_back({k, block->away[k], to});
     }
     if (!moves.empty()) {
-      begin_locked(name, *block, moves);
-      lock.unlock();
-      const std::uint32_t failed = copy(moves);
-      lock.lock();
-      for (const auto ticket : tickets) home_.end_call_locked(ticket);
+      const std::uint32_t failed = carry(lock, name, *block, moves);
       (void)end_locked(name, moves, failed, true);
       continue;
     }

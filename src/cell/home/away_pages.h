@@ -129,6 +129,8 @@ class AwayPages final : public FrameReclaimer {
   void renew(std::span<Run> runs, std::span<const std::shared_ptr<ClientSpace>> spaces) const;
   bool move_elsewhere(Lock& lock, const Block& name, PageRange recalled, std::uint32_t wanted);
   void begin_locked(const Block& name, home::ViewPages& block, std::span<const Move> moves);
+  std::uint32_t carry(Lock& lock, const Block& name, home::ViewPages& block,
+                      std::span<const Move> moves);
   std::uint32_t copy(std::span<const Move> moves) const;
   bool copy_run(std::span<const Move> moves, std::vector<std::byte>& buffer) const;
   Result<void> end_locked(const Block& name, std::span<const Move> moves, std::uint32_t failed,

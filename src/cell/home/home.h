@@ -275,7 +275,7 @@ class Home final : public CacheFrames, public FrameLender {
   Result<void> find_pages(Lock& lock, const home::BlockName& name, std::uint32_t touched,
                           std::uint32_t wanted);
   Result<void> fill_copies(Lock& lock, ClientId client, ViewId view,
-                           const home::ViewPages& before, const ViewTouch& touch);
+                           const home::BlockFrames& before, const ViewTouch& touch);
   Result<void> bring_in(Lock& lock, const ClientRef& client, const home::View& view,
                         std::uint64_t block);
   Result<ViewId> insert_view(ClientId client, std::uint64_t address, std::uint64_t bytes,

@@ -166,7 +166,7 @@ Result<ViewBlock> Home::fault_view(ClientId id, ViewId view_id, const ViewTouch&
   const std::uint64_t left = place->view->pages - number * view_block_pages;
   std::uint32_t wanted = left < view_block_pages ? (1U << left) - 1 : all_of_block;
   if (copies) wanted &= touch.copied;
-  const ViewPages before = place->view->blocks[number];
+  const auto before = place->view->blocks[number].frames;
   const auto touched = static_cast<std::uint32_t>(touch.page % view_block_pages);
   if (auto found = find_pages(lock, {id, view_id, number}, touched, wanted); !found) {
     return fail(found.error());
@@ -232,8 +232,8 @@ Result<void> Home::find_pages(Lock& lock, const home::BlockName& name, std::uint
 
 // Frames that pages of a view of copies have and did not have before get their content, or go
 // again. Nobody has seen them yet. Releases the lock.
-Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id, const ViewPages& before,
-                               const ViewTouch& touch) {
+Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id,
+                               const home::BlockFrames& before, const ViewTouch& touch) {
   struct Fill {
     std::uint32_t page;
     std::uint32_t frame;
@@ -250,7 +250,7 @@ Result<void> Home::fill_copies(Lock& lock, ClientId id, ViewId view_id, const Vi
     if ((touch.copied >> page & 1) == 0) continue;
     const auto content = touch.content.subspan(page_bytes * at++, page_bytes);
     const std::uint32_t frame = now.frames[page];
-    if (frame == before.frames[page]) continue;
+    if (frame == before[page]) continue;
     // While it lasts the frame does not change hands.
     fills.push_back({page, frame, content, page_calls_.begin(0, {frame, 1})});
     touched_.assign({frame, 1}, true);

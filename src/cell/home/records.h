@@ -39,6 +39,7 @@ struct Window {
 inline constexpr std::uint32_t none = ~std::uint32_t{0};
 
 // Pages of a view that are brought in together.
+using BlockFrames = std::array<std::uint32_t, proto::view_block_pages>;
 struct ViewPages {
   ViewPages() {
     frames.fill(none);
@@ -47,13 +48,13 @@ struct ViewPages {
     away.fill(none);
     lost_with.fill(-1);
   }
-  std::array<std::uint32_t, proto::view_block_pages> frames;  // of the node; none: no frame yet
+  BlockFrames frames;  // of the node; none: no frame yet
   // What the process has shown there, as it said itself. What it touches there is brought in only
   // when that is the frame of the page, so a wrong one costs a fault.
-  std::array<std::uint32_t, proto::view_block_pages> shown;
+  BlockFrames shown;
   // What it was told to show, and has not said yet that it does. Meanwhile the page may have left
   // for another frame.
-  std::array<std::uint32_t, proto::view_block_pages> told;
+  BlockFrames told;
   // Of a file: the number of the frame when it held the page. It may hold another one by now.
   std::array<std::uint64_t, proto::view_block_pages> sequences{};
   // Of anonymous memory: the borrowed frame that holds a page which is away (away_pages.h), and
