@@ -1,4 +1,4 @@
-// Whether the tables that describe a node's frames fit its kernel memory, whatever the node's size.
+// Whether the tables that describe a node's frames fit its kernel memory, whatever its size.
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// What a file service asks of the cache besides content: what the disk does not know yet, files that
-// are removed, and the end.
+// What a file service asks of the cache besides content: what the disk does not know yet, files
+// that are removed, and the end.
 
 #include "cache_fixture.h"
 #include "cell/files/host_file.h"

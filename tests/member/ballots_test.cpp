@@ -178,7 +178,9 @@ TEST(MemberCore, TheAccusedHasItsTimeAnewWhenTheOthersHaveGone) {
 void accuse_falsely(Cells& cells, CellId accused) {
   cells[0].accuse(accused, Hint::clock, cells.now);
   cells.spread();
-  for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(accused, 1, Found::sound, cells.now);
+  for (CellId cell = 1; cell < 4; ++cell) {
+    cells[cell].on_probe(accused, 1, Found::sound, cells.now);
+  }
   cells.spread();
   for (CellId cell = 1; cell < 4; ++cell) cells[cell].on_probe(0, 1, Found::sound, cells.now);
   cells.spread();

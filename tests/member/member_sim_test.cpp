@@ -26,9 +26,9 @@ TEST(MemberSim, ThousandsOfSchedulesViolateNothing) {
   EXPECT_GT(coverage.contested, 10U);
 }
 
-// Each of these was one in hundreds of thousands: a late probe of the life before; an alarm counted
-// against a cell that had called a false accuser to account; a fence taken from an accused that had
-// had no time to speak.
+// Each of these was one in hundreds of thousands: a late probe of the life before; an alarm
+// counted against a cell that had called a false accuser to account; a fence taken from an accused
+// that had had no time to speak.
 TEST(MemberSim, SchedulesThatOnceFoundABugViolateNothing) {
   for (const std::uint64_t seed : {700080235, 700349983, 700592046}) {
     EXPECT_EQ(run_schedule({.seed = seed}, nullptr).violation, "") << "seed " << seed;

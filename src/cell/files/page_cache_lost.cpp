@@ -1,5 +1,5 @@
-// Frames that are borrowed and lost with their lender, and how one sees that those there are do not
-// suffice.
+// Frames that are borrowed and lost with their lender, and how one sees that those there are do
+// not suffice.
 
 #include <algorithm>
 #include <utility>

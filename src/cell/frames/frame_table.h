@@ -2,8 +2,9 @@
 // others is used for; and the published pfdats, which say the same. Knows nothing of page tables:
 // who takes frames back from the processes that have them is its user's business.
 //
-// A frame goes  free -> segment | lock | cached | anonymous | lent -> cleaning -> free,  or straight
-// back from use to free when nobody was given it. A cached or lent one also goes from page to page.
+// A frame goes  free -> segment | lock | cached | anonymous | lent -> cleaning -> free,  or
+// straight back from use to free when nobody was given it. A cached or lent one also goes from
+// page to page.
 // Every call that finds a frame in another state than it may be in panics: the books of a cell are
 // its own memory.
 //
